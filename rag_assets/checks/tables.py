@@ -1,0 +1,96 @@
+"""The checks of the tables: their Great Expectations suites, and that each table covers the one before it."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from rag_assets.checks.shapes import Verdict, audit, ids_metadata
+from resources.corpus import Corpus
+from resources.expectations.quarantine import quarantine
+from resources.expectations.tables import CONTRACTS
+from resources.reconciliation.observe import SystemState
+from resources.store.writer import CorpusWriter
+
+
+def _contract(table: str, corpus: Corpus, writer: CorpusWriter) -> Verdict:
+    contract = CONTRACTS[table](corpus)
+    bad = quarantine(writer, contract)
+    rows = [
+        dg.TableRecord(
+            {
+                "expectation": one.expectation,
+                "column": one.column,
+                "passed": "yes" if one.passed else "no",
+                "bad_rows": len(one.bad),
+                "found": one.detail,
+            }
+        )
+        for one in contract.outcomes
+    ]
+    metadata = {
+        "rows": contract.rows,
+        "bad_share": contract.bad_share,
+        **ids_metadata(sorted(contract.bad)),
+        **({"expectations": dg.MetadataValue.table(rows)} if rows else {}),
+    }
+    passed = bad == 0 and contract.bad_share == 0.0
+    return Verdict("contract", passed, contract.bad_share > corpus.settings.checks.max_bad_share, metadata)
+
+
+def _documents(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
+    yield _contract("documents", corpus, writer)
+    state = SystemState(corpus)
+    table = state.candidate.documents
+    pairs = zip(table["document_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+    failed = sorted(one for one, status in pairs if status in ("failed", "unread"))
+    systemic = bool(table.num_rows) and len(failed) / table.num_rows > corpus.settings.checks.max_bad_share
+    yield Verdict("readable", not failed, systemic, ids_metadata(failed))
+    diff = state.documents
+    left = sorted({*diff.missing, *diff.changed, *diff.reparse, *diff.gone})
+    yield Verdict("agrees_with_sources", not left and not diff.short, False, ids_metadata(left) | {"short_of_target": diff.short})
+
+
+def _chunks(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
+    yield _contract("chunks", corpus, writer)
+    diff = SystemState(corpus).chunks
+    yield Verdict("covers_documents", not diff.rechunk, True, ids_metadata(diff.rechunk))
+    yield Verdict("no_orphans", not diff.orphans, True, ids_metadata(diff.orphans))
+
+
+def _token_embeddings(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
+    yield _contract("token_embeddings", corpus, writer)
+    diff = SystemState(corpus).embeddings
+    missing = sorted({*diff.missing, *diff.stale_text, *diff.incomplete})
+    yield Verdict("covers_chunks", not missing, True, ids_metadata(missing))
+    yield Verdict("no_orphans", not diff.orphans, True, ids_metadata(diff.orphans))
+
+
+CONTRACT = "Great Expectations suite: bad rows are quarantined, too many of them block."
+
+audit_documents = audit(
+    "documents",
+    {
+        "contract": CONTRACT,
+        "readable": "Documents that failed to be fetched or parsed; blocks when too many.",
+        "agrees_with_sources": "Nothing is left to be fetched or removed (a source may change while it is read).",
+    },
+    _documents,
+)
+audit_chunks = audit(
+    "chunks",
+    {
+        "contract": CONTRACT,
+        "covers_documents": "Every searchable document is cut completely, from its present text, by the present chunker.",
+        "no_orphans": "No chunk outlives its document.",
+    },
+    _chunks,
+)
+audit_token_embeddings = audit(
+    "token_embeddings",
+    {
+        "contract": CONTRACT,
+        "covers_chunks": "Every chunk has embeddings of its own text, with as many token vectors as the tokenizer counts.",
+        "no_orphans": "No embeddings without a chunk.",
+    },
+    _token_embeddings,
+)

@@ -1,0 +1,1 @@
+"""The command line. Commands parse, call and print; what they print comes from `resources` and `rag_assets`."""

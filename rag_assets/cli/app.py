@@ -1,0 +1,50 @@
+"""`rag-assets`: the commands, the options they share, and how errors leave: one line and an exit code, never a traceback."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from rag_assets.cli import corpora, doctor, ensure, evaluate, init, query, snapshots, ui
+from resources.errors import RagAssetsError
+
+app = typer.Typer(
+    name="rag-assets",
+    help="Keep a RAG knowledge base in its desired state: documents, chunks, token embeddings, indexes, reports.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("init")(init.init)
+app.command("ensure")(ensure.ensure)
+app.command("query")(query.query)
+app.command("eval")(evaluate.evaluate)
+app.command("corpora")(corpora.corpora)
+app.add_typer(snapshots.app, name="snapshots")
+app.command("doctor")(doctor.doctor)
+app.command("ui")(ui.ui)
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("rag-assets"))
+        raise typer.Exit()
+
+
+def main() -> None:
+    """Run the command line; a deliberate error is one line on standard error and its exit code."""
+    try:
+        app(standalone_mode=True)
+    except RagAssetsError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror}{where}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,98 @@
+"""`doctor`: is everything here that a corpus needs, and is what is stored sound?"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import typer
+
+from rag_assets.cli.options import ConfigOption, JsonOption
+
+Finding = tuple[str, bool, str]
+ENOUGH_DISK = 2 << 30
+
+
+def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
+    """Check packages, settings, model, disk, Dagster's home and every corpus. Exit 0: all well; 1: something is not."""
+    from rag_assets.cli.console import console, print_json, working
+    from resources.settings import load_settings
+
+    settings = load_settings(config)
+    with working():
+        findings = [finding for look in (_packages, _disk, _dagster, _models, _corpora) for finding in _guarded(look, settings)]
+    well = all(good for _, good, _ in findings)
+    if json:
+        print_json({"well": well, "findings": [{"what": what, "well": good, "detail": detail} for what, good, detail in findings]})
+    else:
+        for what, good, detail in findings:
+            console.print(f"{'[green]ok[/green]  ' if good else '[red]bad[/red] '} {what}: {detail}")
+    raise typer.Exit(0 if well else 1)
+
+
+def _guarded(look: Callable[[Any], Iterator[Finding]], settings: Any) -> Iterator[Finding]:
+    """Turn a deliberate error into a finding, so that one broken part does not hide the others."""
+    from resources.errors import RagAssetsError
+
+    try:
+        yield from look(settings)
+    except RagAssetsError as error:
+        yield look.__name__.strip("_"), False, str(error)
+
+
+def _packages(settings: Any) -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in ("dagster", "torch", "pylance", "faiss-cpu", "tantivy", "great-expectations", "ragas"):
+        try:
+            yield f"package {name}", True, version(name)
+        except PackageNotFoundError:
+            optional = name == "ragas"
+            yield f"package {name}", optional, "not installed" + ("; pip install 'rag-assets[ragas]' adds RAGAS's metrics to reports" if optional else "")
+
+
+def _disk(settings: Any) -> Iterator[Finding]:
+    import shutil
+
+    folder = settings.home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    yield "disk", free >= ENOUGH_DISK, f"{free / 1e9:.1f} GB free under {settings.home}"
+
+
+def _dagster(settings: Any) -> Iterator[Finding]:
+    import dagster as dg
+
+    from rag_assets.instance import open_instance
+    from sensors.dead_runs import UNFINISHED
+
+    with open_instance(settings) as instance:
+        running = len(instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)))
+        yield "dagster", not instance.telemetry_enabled, f"home {settings.dagster_home}, {running} runs in progress, telemetry {'on' if instance.telemetry_enabled else 'off'}"
+
+
+def _models(settings: Any) -> Iterator[Finding]:
+    from resources.embedding.identity import model_identity
+
+    for model in sorted({corpus.model for corpus in settings.corpora.values()}):
+        identity = model_identity(model)
+        yield f"model {model}", True, f"weights sha256 {identity.weights_sha256[:12]}…, {identity.dimension} dimensions, at most {identity.max_tokens} tokens"
+
+
+def _corpora(settings: Any) -> Iterator[Finding]:
+    from resources.corpus import corpus_names
+
+    for name in corpus_names(settings):
+        yield from _guarded(lambda settings, name=name: _corpus(settings, name), settings)
+
+
+def _corpus(settings: Any, name: str) -> Iterator[Finding]:
+    from resources.corpus import open_corpus
+    from resources.index.generation import verify
+
+    store = open_corpus(settings, name).store
+    live = store.snapshots.live()
+    if live is None:
+        yield f"corpus {name}", True, "not built yet"
+        return
+    problems = [problem for index in (live.dense, live.bm25) for problem in verify(store.indexes / index)]
+    yield f"corpus {name}", not problems, "; ".join(problems) or f"snapshot {live.number}, indexes whole ({live.counts['chunks']:,} chunks)"

@@ -1,0 +1,53 @@
+"""The code location: everything Dagster knows of rag-assets. `build_defs` is the one way definitions are made."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+
+from rag_assets.assets import chunks, documents, indexes, ragas_report, snapshot, token_embeddings  # noqa: E402
+from rag_assets.checks import gate, tables  # noqa: E402
+from rag_assets.checks import indexes as index_checks  # noqa: E402
+from rag_assets.corpora import CorporaResource  # noqa: E402
+from rag_assets.jobs import search_ready  # noqa: E402
+from resources.observability.logging import configure_logging  # noqa: E402
+from resources.settings import FreshnessSettings, Settings, load_settings  # noqa: E402
+from sensors.dead_runs import dead_runs  # noqa: E402
+
+ASSET_MODULES = [documents, chunks, token_embeddings, indexes, ragas_report, snapshot]
+CHECK_MODULES = [tables, index_checks, gate]
+
+
+def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Return the definitions for these settings. `resource_overrides` replaces resources by name (`corpora`)."""
+    prefix = list(settings.asset_key_prefix) or None
+    freshness = _policy(settings.defaults.freshness)
+    assets = [
+        asset.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=freshness))
+        for asset in dg.load_assets_from_modules(ASSET_MODULES, key_prefix=prefix)
+        if isinstance(asset, dg.AssetsDefinition)
+    ]
+    corpora = CorporaResource(config=str(settings.path or ""), home=str(settings.home))
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=list(dg.load_asset_checks_from_modules(CHECK_MODULES, asset_key_prefix=prefix)),
+        jobs=[search_ready],
+        sensors=[dead_runs],
+        resources={"corpora": corpora, **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+def _policy(freshness: FreshnessSettings) -> dg.FreshnessPolicy:
+    return dg.FreshnessPolicy.time_window(fail_window=freshness.fail, warn_window=freshness.warn)
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What Dagster loads: `-m rag_assets.definitions`."""
+    configure_logging()
+    return build_defs(load_settings())

@@ -1,0 +1,62 @@
+"""The Dagster instance that commands use: where it lies, its `dagster.yaml`, its partitions, and no dead runs in it."""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import dagster as dg
+
+from rag_assets.partitions import CORPUS
+from resources.corpus import corpus_names
+from resources.errors import StoreError
+from resources.settings import Settings
+from sensors.dead_runs import free_dead_runs
+
+
+def open_instance(settings: Settings) -> dg.DagsterInstance:
+    """Open the instance in DAGSTER_HOME, made ready first; runs whose process is gone are reported failed."""
+    prepare(settings)
+    instance = dg.DagsterInstance.get()
+    register_corpora(instance, settings)
+    free_dead_runs(instance)
+    return instance
+
+
+def prepare(settings: Settings) -> Path:
+    """Create DAGSTER_HOME with our `dagster.yaml`, unless it has one, and point the environment at it."""
+    home = settings.dagster_home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not (home / "dagster.yaml").exists():
+            (home / "dagster.yaml").write_bytes(files("rag_assets").joinpath("dagster.yaml").read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot prepare DAGSTER_HOME {home}: {error.strerror}") from error
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def register_corpora(instance: dg.DagsterInstance, settings: Settings) -> None:
+    """Make every corpus a partition."""
+    name = str(CORPUS.name)
+    known = set(instance.get_dynamic_partitions(name))
+    if new := [corpus for corpus in corpus_names(settings) if corpus not in known]:
+        instance.add_dynamic_partitions(name, new)
+
+
+def write_environment(folder: Path, settings: Settings) -> Path:
+    """Write `.env` with an absolute DAGSTER_HOME, for Dagster's own commands; other lines of the file stay as they are."""
+    path = folder / ".env"
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if not line.startswith("DAGSTER_HOME=")]
+    content = "\n".join([*kept, f"DAGSTER_HOME={prepare(settings)}"]) + "\n"
+    if not path.exists() or path.read_text("utf-8") != content:
+        path.write_text(content, "utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    from resources.settings import load_settings
+
+    loaded = load_settings()
+    write_environment(Path.cwd(), loaded)
+    open_instance(loaded).dispose()

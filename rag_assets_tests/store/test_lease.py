@@ -1,0 +1,96 @@
+"""One writer per corpus: the lease is exclusive, re-entrant for its owner, and never held by the dead."""
+
+import multiprocessing
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from resources.errors import LeaseHeldError, LeaseLostError
+from resources.store import lease as lease_module
+from resources.store.lease import Lease
+
+
+def test_a_second_run_is_told_who_holds_it(tmp_path):
+    Lease(tmp_path, "c").acquire("run-1", wait=0)
+    with pytest.raises(LeaseHeldError, match="corpus c is being written by run run-1"):
+        Lease(tmp_path, "c").acquire("run-2", wait=0.3)
+
+
+def test_the_same_run_takes_its_lease_again_for_its_next_step(tmp_path):
+    first = Lease(tmp_path, "c").acquire("run-1", wait=0)
+    second = Lease(tmp_path, "c").acquire("run-1", wait=0)
+    second.check()
+    with pytest.raises(LeaseLostError, match="lost the lease"):
+        first.check()
+
+
+def test_a_released_lease_is_free_at_once(tmp_path):
+    lease = Lease(tmp_path, "c")
+    lease.acquire("run-1", wait=0)
+    lease.release("run-2")
+    with pytest.raises(LeaseHeldError):
+        lease.acquire("run-2", wait=0)
+    lease.release("run-1")
+    lease.acquire("run-2", wait=0).check()
+
+
+def test_a_killed_process_holds_nothing(tmp_path):
+    code = f"import os; from pathlib import Path; from resources.store.lease import Lease; Lease(Path({str(tmp_path)!r}), 'c').acquire('dead', wait=0); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code], check=False)
+    holder = Lease(tmp_path, "c").holder()
+    assert holder is not None and holder.owner == "dead"
+    Lease(tmp_path, "c").acquire("run-2", wait=0).check()
+
+
+def test_whoever_knows_that_the_run_is_over_may_say_so(tmp_path):
+    lease = Lease(tmp_path, "c")
+    lease.acquire("finished", wait=0)
+    lease.acquire("run-2", wait=0, is_gone=lambda holder: holder.owner == "finished").check()
+
+
+def test_a_silent_holder_elsewhere_loses_it_and_a_beating_one_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease_module, "TTL", 1.0)
+    monkeypatch.setattr(lease_module, "BEAT", 0.1)
+    monkeypatch.setattr(lease_module, "this_host", lambda: "elsewhere/1")
+    silent = Lease(tmp_path / "silent", "c").acquire("silent", wait=0)
+    beating = Lease(tmp_path / "beating", "c").acquire("beating", wait=0)
+    monkeypatch.setattr(lease_module, "this_host", lambda: "here/1")
+    with beating:
+        Lease(tmp_path / "silent", "c").acquire("next", wait=5)
+        with pytest.raises(LeaseLostError):
+            silent.check()
+        with pytest.raises(LeaseHeldError):
+            Lease(tmp_path / "beating", "c").acquire("next", wait=2)
+        beating.check()
+
+
+def _acquire(folder, owner, winners):
+    try:
+        Lease(folder, "c").acquire(owner, wait=0)
+    except LeaseHeldError:
+        return
+    winners.put(owner)
+    time.sleep(1)
+
+
+def test_of_many_that_ask_at_once_exactly_one_gets_it(tmp_path):
+    context = multiprocessing.get_context("fork")
+    winners = context.Queue()
+    processes = [context.Process(target=_acquire, args=(tmp_path, f"run-{number}", winners)) for number in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert winners.qsize() == 1
+
+
+def test_waiting_ends_when_the_holder_lets_go(tmp_path):
+    lease = Lease(tmp_path, "c")
+    lease.acquire("run-1", wait=0)
+    threading.Timer(0.5, lease.release, ["run-1"]).start()
+    started = time.monotonic()
+    lease.acquire("run-2", wait=10).check()
+    assert time.monotonic() - started < 5

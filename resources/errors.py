@@ -1,0 +1,52 @@
+"""Errors that a person reads: what failed, for which key, and what to do next.
+
+Every error raised on purpose derives from `RagAssetsError`; the command line prints its message as one line and exits
+with its `exit_code`. Programming errors stay ordinary exceptions and keep their traceback. No logging and no
+formatting belong here.
+"""
+
+
+class RagAssetsError(Exception):
+    """Base of every deliberate error. `exit_code`: 1 it does not hold, 2 error or wrong usage, 3 stuck or waiting."""
+
+    exit_code = 2
+
+
+class SettingsError(RagAssetsError):
+    """`rag.yaml` or the environment holds a value that is not allowed."""
+
+
+class UnknownCorpusError(RagAssetsError):
+    """The corpus asked for is neither configured nor stored."""
+
+
+class SourceError(RagAssetsError):
+    """A source cannot be listed or read as a whole; single bad documents become failure rows instead."""
+
+
+class ModelError(RagAssetsError):
+    """A model is missing, is not the one it claims to be, or cannot be loaded."""
+
+
+class VectorError(RagAssetsError):
+    """A vector breaks its contract (not finite, wrong dimension, not unit norm, wrong token count); names the chunk."""
+
+
+class StoreError(RagAssetsError):
+    """The store cannot be read or written. Never reported as an empty store."""
+
+
+class LeaseHeldError(StoreError):
+    """Another run writes to this corpus, and it did not finish within the waiting time."""
+
+
+class LeaseLostError(StoreError):
+    """This run no longer holds the lease: another run took over after it expired. Nothing more is written."""
+
+
+class IndexDamagedError(StoreError):
+    """An index generation is missing, damaged or of another format; says which file."""
+
+
+class NoSnapshotError(RagAssetsError):
+    """The corpus has never been published, so there is nothing to answer from."""

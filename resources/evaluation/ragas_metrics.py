@@ -1,0 +1,99 @@
+"""RAGAS' own context precision and recall, those that need no language model, computed by the `ragas` package itself.
+
+The package is an extra, because importing it takes seconds and it holds other packages at old versions; without it the
+answer is a note that says how to install it. Its telemetry is switched off.
+
+Source: Es, James, Espinosa-Anke and Schockaert, "RAGAS: Automated Evaluation of Retrieval Augmented Generation" (2023).
+"""
+
+import asyncio
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+INSTALL = "pip install 'rag-assets[ragas]'"
+NAMES = ("ragas_id_precision", "ragas_id_recall", "ragas_text_precision", "ragas_text_recall")
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """What one query retrieved and what it should have: ids of documents, and texts of passages, best first."""
+
+    retrieved_ids: Sequence[str]
+    relevant_ids: Sequence[str]
+    retrieved_texts: Sequence[str]
+    relevant_texts: Sequence[str]
+
+
+@dataclass(frozen=True)
+class RagasFigures:
+    """Means by name over `queries` queries; none of them, and a note that says why, when `ragas` cannot be used."""
+
+    queries: int
+    note: str = ""
+    means: dict[str, float] = field(default_factory=dict)
+
+
+def unavailable() -> str:
+    """Return why RAGAS cannot be used here, or nothing. Imports it, which takes seconds the first time."""
+    os.environ["RAGAS_DO_NOT_TRACK"] = "true"
+    try:
+        import rapidfuzz  # noqa: F401 - ragas imports it only when a text metric is made
+
+        import ragas  # noqa: F401
+    except ImportError as error:
+        return f"RAGAS context precision and recall were left out ({error}). Install them: {INSTALL}"
+    return ""
+
+
+def measure(contexts: Sequence[Contexts]) -> RagasFigures:
+    """Return the mean of each RAGAS metric, 0 … 1.
+
+    `ragas_id_precision`: retrieved documents that are relevant; `ragas_id_recall`: relevant documents retrieved
+    (`IDBasedContextPrecision`, `IDBasedContextRecall`). `ragas_text_precision`: mean precision at the retrieved
+    passages that read like a relevant one; `ragas_text_recall`: relevant passages that a retrieved one reads like
+    (`NonLLMContextPrecisionWithReference`, `NonLLMContextRecall`: Levenshtein similarity of at least 0.5). A query
+    that retrieved nothing counts as 0, where RAGAS would return no number.
+    """
+    note = unavailable()
+    if note or not contexts:
+        return RagasFigures(0, note)
+    rows = asyncio.run(_score(contexts))
+    columns = zip(*rows, strict=True)
+    return RagasFigures(len(rows), "", {name: sum(one) / len(rows) for name, one in zip(NAMES, columns, strict=True)})
+
+
+async def _score(contexts: Sequence[Contexts]) -> list[list[float]]:
+    from ragas import SingleTurnSample
+
+    with warnings.catch_warnings():
+        # Their announced new home, ragas.metrics.collections, does not have these four yet.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from ragas.metrics import (
+            IDBasedContextPrecision,
+            IDBasedContextRecall,
+            NonLLMContextPrecisionWithReference,
+            NonLLMContextRecall,
+        )
+    metrics = (
+        IDBasedContextPrecision(),
+        IDBasedContextRecall(),
+        NonLLMContextPrecisionWithReference(),
+        NonLLMContextRecall(),
+    )
+    rows = []
+    for one in contexts:
+        if not one.retrieved_ids or not one.retrieved_texts:
+            rows.append([0.0] * len(metrics))
+            continue
+        sample = SingleTurnSample(
+            retrieved_context_ids=list(one.retrieved_ids),
+            reference_context_ids=list(one.relevant_ids),
+            retrieved_contexts=list(one.retrieved_texts),
+            reference_contexts=list(one.relevant_texts),
+        )
+        scores = [float(await metric.single_turn_ascore(sample)) for metric in metrics]
+        rows.append([0.0 if math.isnan(score) else score for score in scores])
+    return rows

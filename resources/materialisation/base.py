@@ -1,0 +1,52 @@
+"""The shape that all materialisations share. What is particular to an asset belongs in its own module."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from resources.corpus import Corpus
+from resources.identity import shard_of
+from resources.store.writer import CorpusWriter
+
+MetricValue = int | float | str
+
+
+@dataclass(frozen=True)
+class Materialised:
+    """What an asset holds after `seal`: rows, a data version (equal content, equal version) and figures to plot or show."""
+
+    rows: int
+    data_version: str
+    metrics: dict[str, MetricValue] = field(default_factory=dict)
+
+
+class Stage(Protocol):
+    """An asset made in shards. Every method may be called in another process than the one before, and again after a crash."""
+
+    def plan(self, corpus: Corpus, writer: CorpusWriter) -> int:
+        """Remove what must go at once and return into how many shards the remaining work is cut; 0 when there is none."""
+        ...
+
+    def do(self, corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
+        """Do one shard's share of the work, committing every few hundred rows."""
+        ...
+
+    def seal(self, corpus: Corpus, writer: CorpusWriter) -> Materialised:
+        """Verify that nothing is left to do and describe the result; StoreError that names what is not as it should be."""
+        ...
+
+
+def shards_for(items: int, per_shard: int) -> int:
+    """Return how many shards of about `per_shard` items the work is cut into."""
+    return -(-items // per_shard)
+
+
+def share(keys: Iterable[str], shard: int, shards: int) -> list[str]:
+    """Return the keys that belong to a shard: by hash, so that any process that looks finds the same."""
+    return [key for key in keys if shard_of(key, shards) == shard]
+
+
+def some(ids: list[str]) -> str:
+    """Name a few ids in an error message."""
+    shown = ", ".join(ids[:3])
+    return f"{shown} and {len(ids) - 3} more" if len(ids) > 3 else shown

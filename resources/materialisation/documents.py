@@ -1,0 +1,122 @@
+"""The `documents` asset: what the sources list is fetched, parsed and stored; what they no longer list is removed.
+
+Every outcome is a row: ok, empty, failed (cannot be parsed) or unread (could not be fetched, tried again next time). Removals take
+effect on live at once, before anything is rebuilt. Not here: how a source is read or a format parsed.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resources.corpus import Corpus
+from resources.errors import StoreError
+from resources.identity import digest, set_digest
+from resources.materialisation.base import Materialised, share, shards_for, some
+from resources.observability.progress import track
+from resources.parsing.base import parse
+from resources.reconciliation.listing import document_fingerprint, document_id
+from resources.reconciliation.observe import SystemState
+from resources.sources.base import FetchFailure, RawDocument, Source
+from resources.store.tables import DOCUMENTS
+from resources.store.writer import CorpusWriter
+
+PER_SHARD = 20_000
+COMMIT_ROWS = 512
+COMMIT_CHARACTERS = 16 << 20
+
+Row = dict[str, Any]
+
+
+def plan(corpus: Corpus, writer: CorpusWriter) -> int:
+    """Remove what is gone, from live first, and count what is to be fetched."""
+    diff = SystemState(corpus).documents
+    writer.remove_documents(diff.gone)
+    writer.delete(DOCUMENTS, diff.gone)
+    return shards_for(len(diff.fetch), PER_SHARD)
+
+
+def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
+    """Fetch, parse and store this shard's documents."""
+    state = SystemState(corpus)
+    wanted = share(state.documents.fetch, shard, shards)
+    with track("documents", len(wanted)) as progress:
+        for rows in _commits(_rows(corpus, state, set(wanted))):
+            writer.upsert(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
+            progress.advance(len(rows))
+
+
+def _rows(corpus: Corpus, state: SystemState, wanted: set[str]) -> Iterator[Row]:
+    listing = state.listing.table
+    for source in corpus.sources:
+        ours = listing.filter(pc.equal(listing["source"], source.name))
+        pairs = zip(ours["key"].to_pylist(), ours["version"].to_pylist(), strict=True)
+        versions = {key: version for key, version in pairs if document_id(source, key) in wanted}
+        for raw in source.fetch(list(versions)) if versions else ():
+            yield _unread(source, raw) if isinstance(raw, FetchFailure) else _parsed(source, raw)
+
+
+def _parsed(source: Source, raw: RawDocument) -> Row:
+    document = parse(raw)
+    ok = document.status == "ok"
+    return _row(source, raw.key, raw.version, document.media_type) | {
+        "status": document.status,
+        "reason": document.reason or None,
+        "bytes": len(raw.data),
+        "characters": len(document.text),
+        "text_hash": digest("document", document.title or "", document.text) if ok else None,
+        "title": document.title,
+        "text": document.text if ok else None,
+        "metadata": json.dumps(document.metadata, ensure_ascii=False, sort_keys=True),
+    }
+
+
+def _unread(source: Source, failure: FetchFailure) -> Row:
+    return _row(source, failure.key, failure.version, "") | {"status": "unread", "reason": failure.reason, "bytes": 0, "characters": 0}
+
+
+def _row(source: Source, key: str, version: str, media_type: str) -> Row:
+    return {
+        "document_id": document_id(source, key),
+        "source": source.name,
+        "key": key,
+        "version": version,
+        "fingerprint": document_fingerprint(source, media_type),
+        "media_type": media_type,
+    }
+
+
+def _commits(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Group rows so that a commit is bounded in rows and in text, whatever the size of a document."""
+    group: list[Row] = []
+    characters = 0
+    for row in rows:
+        group.append(row)
+        characters += row["characters"]
+        if len(group) >= COMMIT_ROWS or characters >= COMMIT_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
+    """Count the outcomes. A document that changed while it was read is found by the next look."""
+    stored = corpus.store.rows(DOCUMENTS, ("document_id", "status", "text_hash", "characters", "bytes"))
+    state = SystemState(corpus)
+    if left := state.documents.missing:
+        raise StoreError(f"corpus {corpus.name}: {len(left)} documents are listed but were not stored: {some(left)}")
+    statuses = stored["status"].to_pylist()
+    texts = [f"{one}:{text}" for one, text in zip(stored["document_id"].to_pylist(), stored["text_hash"].to_pylist(), strict=True)]
+    return Materialised(
+        stored.num_rows,
+        set_digest(texts),
+        {
+            **{status: statuses.count(status) for status in ("ok", "empty", "failed", "unread")},
+            "characters": pc.sum(stored["characters"]).as_py() or 0,
+            "bytes": pc.sum(stored["bytes"]).as_py() or 0,
+            "short_of_target": state.documents.short,
+        },
+    )

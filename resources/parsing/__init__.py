@@ -1,0 +1,6 @@
+"""From bytes to text: one module per document format, each registering its parsers with `base`.
+
+A parser turns one document's bytes into text, a title and metadata. It fetches nothing and cuts nothing into chunks.
+"""
+
+from resources.parsing import markdown, text  # noqa: F401  (each registers its parsers)

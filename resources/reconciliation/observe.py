@@ -1,0 +1,241 @@
+"""Observe: read what the sources list, what the candidate and live hold. Everything is read from the store itself.
+
+Only small columns are read (the `scan` depth). Whatever cannot be reached raises; nothing is counted as empty that was
+not looked at.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resources.corpus import Corpus
+from resources.errors import IndexDamagedError, StoreError
+from resources.identity import digest, set_digest
+from resources.index import bm25, dense, entries, generation
+from resources.reconciliation.diff import (
+    ChunksDiff,
+    DocumentsDiff,
+    EmbeddingsDiff,
+    IndexDiff,
+    chunks_diff,
+    documents_diff,
+    embeddings_diff,
+    index_diff,
+)
+from resources.reconciliation.listing import Listing, document_fingerprint, read_listing
+from resources.store.snapshots import Manifest
+from resources.store.tables import CHUNKS, DOCUMENTS, QUARANTINE, Table, token_embeddings
+
+DOCUMENT_COLUMNS = ("document_id", "source", "version", "media_type", "status", "fingerprint", "text_hash")
+CHUNK_COLUMNS = ("chunk_id", "document_id", "ordinal", "of", "text_hash", "tokens", "document_hash", "fingerprint")
+KINDS = ("dense", "bm25")
+EMBEDDING_COLUMNS = ("chunk_id", "text_hash", "n_tokens", "checksum")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Small columns of the tables of one place, candidate or live."""
+
+    documents: pa.Table
+    chunks: pa.Table
+    embeddings: pa.Table
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """The generation that comes nearest to the candidate (None: there is none), how it differs, and what is wrong with its files."""
+
+    path: Path | None
+    diff: IndexDiff
+    problems: tuple[str, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the generation is there, whole, and holds exactly the candidate's chunks."""
+        return self.path is not None and not self.problems and not self.diff.ids
+
+
+class SystemState:
+    """What was found. Everything is read on first use, so looking at less costs less; what was read once stays as it was."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self.corpus = corpus
+        self.live: Manifest | None = corpus.store.snapshots.live()
+
+    @cached_property
+    def listing(self) -> Listing:
+        """What the sources list."""
+        return read_listing(self.corpus)
+
+    @cached_property
+    def candidate(self) -> Tables:
+        """The newest version of each table."""
+        store = self.corpus.store
+        return Tables(
+            store.rows(DOCUMENTS, DOCUMENT_COLUMNS),
+            store.rows(CHUNKS, CHUNK_COLUMNS),
+            store.rows(self.corpus.embeddings, EMBEDDING_COLUMNS),
+        )
+
+    @cached_property
+    def live_tables(self) -> Tables | None:
+        """The versions that live names, read again only where the candidate has moved on; None when nothing is live."""
+        live = self.live
+        if live is None:
+            return None
+        embeddings = token_embeddings(live.model_fingerprint, live.dimension)
+        newest = self.candidate.embeddings if embeddings == self.corpus.embeddings else None
+        return Tables(
+            self._at(DOCUMENTS, live.documents_version, DOCUMENT_COLUMNS, self.candidate.documents),
+            self._at(CHUNKS, live.chunks_version, CHUNK_COLUMNS, self.candidate.chunks),
+            self._at(embeddings, live.embeddings_version, EMBEDDING_COLUMNS, newest),
+        )
+
+    def _at(self, table: Table, version: int, columns: tuple[str, ...], newest: pa.Table | None) -> pa.Table:
+        store = self.corpus.store
+        if newest is not None and store.version(table) == version:
+            return newest
+        return store.rows(table, columns, version=version)
+
+    @cached_property
+    def quarantine(self) -> dict[str, frozenset[str]]:
+        """Ids of the rows that checks found bad, by table."""
+        rows = self.corpus.store.rows(QUARANTINE, ("table", "id"))
+        found: dict[str, set[str]] = defaultdict(set)
+        for table, row_id in zip(rows["table"].to_pylist(), rows["id"].to_pylist(), strict=True):
+            found[table].add(row_id)
+        return {table: frozenset(ids) for table, ids in found.items()}
+
+    @cached_property
+    def documents(self) -> DocumentsDiff:
+        """The candidate's documents against the sources."""
+        stored = self.candidate.documents
+        by_name = {source.name: source for source in self.corpus.sources}
+        pairs = set(zip(stored["source"].to_pylist(), stored["media_type"].to_pylist(), strict=True))
+        fingerprints = {(name, kind): document_fingerprint(by_name[name], kind) for name, kind in pairs if name in by_name}
+        return documents_diff(
+            self.listing.table, stored, fingerprints=fingerprints, target=self.corpus.target.documents, protected=self.listing.empty
+        )
+
+    @cached_property
+    def searchable(self) -> pa.Table:
+        """The documents that are to be found: document_id and text_hash."""
+        table = self.candidate.documents
+        return without(table.filter(pc.equal(table["status"], "ok")), "document_id", self.quarantine.get("documents"))
+
+    @cached_property
+    def chunks(self) -> ChunksDiff:
+        """The candidate's chunks against its documents and the chunker."""
+        return chunks_diff(self.searchable.select(["document_id", "text_hash"]), self.candidate.chunks, chunker=self.corpus.chunker)
+
+    @cached_property
+    def servable(self) -> pa.Table:
+        """The chunks that are to be embedded."""
+        return without(self.candidate.chunks, "chunk_id", self.quarantine.get("chunks"))
+
+    @cached_property
+    def embeddings(self) -> EmbeddingsDiff:
+        """The candidate's token embeddings of the desired model against its chunks."""
+        bad = self.quarantine.get("token_embeddings", frozenset())
+        return embeddings_diff(self.servable, self.candidate.embeddings, quarantined=bad)
+
+    @cached_property
+    def indexable(self) -> pa.Table:
+        """What both indexes are to hold: chunk_id, document_id, and the embedding's checksum (null while it is missing)."""
+        good = without(self.servable, "chunk_id", self.quarantine.get("token_embeddings")).select(["chunk_id", "document_id"])
+        joined = good.join(self.candidate.embeddings.select(["chunk_id", "checksum"]), "chunk_id", join_type="left outer")
+        return joined.combine_chunks()
+
+    def index(self, kind: str) -> IndexState:
+        """An index as far as it serves the candidate: what was built for it, else what live has."""
+        return self._indexes[kind]
+
+    @cached_property
+    def _indexes(self) -> dict[str, IndexState]:
+        return {kind: self._observe_index(kind) for kind in KINDS}
+
+    def _observe_index(self, kind: str) -> IndexState:
+        wanted = self.indexable
+        plan = partial(plan_index, self.corpus, kind)
+        paths = [self.corpus.store.indexes / getattr(self.live, kind)] if self.live is not None else []
+        found = IndexState(None, IndexDiff(sorted(wanted["chunk_id"].to_pylist()), [], []))
+        for path in paths:
+            found = _look_at(path, wanted, plan(wanted.slice(0, 0)))
+            if not found.diff.ids:
+                return found
+        if not wanted["checksum"].null_count:
+            built = self.corpus.store.indexes / plan(wanted).name
+            if built.exists() and built not in paths:
+                return _look_at(built, wanted, plan(wanted))
+        return found
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether tables and indexes of the candidate agree with each other and with the desired settings."""
+        tables = (self.chunks.rechunk, self.chunks.orphans, self.embeddings.embed, self.embeddings.orphans)
+        return not any(tables) and all(self.index(kind).is_sound for kind in KINDS)
+
+    @cached_property
+    def content(self) -> str:
+        """What the candidate would serve; equal to live's `content` when publishing would change nothing."""
+        documents = zip(self.searchable["document_id"].to_pylist(), self.searchable["text_hash"].to_pylist(), strict=True)
+        indexes = [path.name for kind in KINDS if (path := self.index(kind).path) is not None]
+        return digest("content", set_digest(f"{one}:{text}" for one, text in documents), self.corpus.model.fingerprint, *indexes)
+
+    @cached_property
+    def chunks_digest(self) -> str:
+        """The digest of the chunks that both indexes hold."""
+        return set_digest(self.indexable["chunk_id"].to_pylist())
+
+    @cached_property
+    def live_problems(self) -> list[str]:
+        """What of the files that live names is missing or has another length, one line each."""
+        problems = []
+        if self.live is not None:
+            try:
+                _ = self.live_tables
+            except StoreError as error:
+                problems.append(str(error))
+            for kind in KINDS:
+                path = self.corpus.store.indexes / getattr(self.live, kind)
+                try:
+                    generation.require_whole(path, generation.read_manifest(path))
+                except IndexDamagedError as error:
+                    problems.append(str(error))
+        return problems
+
+    def report_exists(self, report: str) -> bool:
+        """Whether an evaluation report is still there."""
+        return (self.corpus.store.reports / report / "report.json").is_file()
+
+
+def plan_index(corpus: Corpus, kind: str, wanted: pa.Table) -> generation.Manifest:
+    """Return the manifest, files left out, that an index of these chunks has by the present settings."""
+    if kind == "dense":
+        return dense.plan(wanted, fingerprint=corpus.model.fingerprint, dimension=corpus.model.dimension)
+    return bm25.plan(wanted)
+
+
+def _look_at(path: Path, wanted: pa.Table, planned: generation.Manifest) -> IndexState:
+    """Compare a generation with what is wanted; one made otherwise than planned holds nothing of use."""
+    everything = IndexDiff(sorted(wanted["chunk_id"].to_pylist()), [], [])
+    try:
+        manifest = generation.read_manifest(path)
+        generation.require_whole(path, manifest)
+        if (manifest.kind, manifest.fingerprint, manifest.parameters) != (planned.kind, planned.fingerprint, planned.parameters):
+            return IndexState(None, everything)
+        return IndexState(path, index_diff(wanted, entries.read_live(path, [part.name for part in manifest.parts])))
+    except IndexDamagedError as error:
+        return IndexState(path, everything, (str(error),))
+
+
+def without(table: pa.Table, column: str, ids: Collection[str] | None) -> pa.Table:
+    """Return the rows whose `column` is not among `ids`."""
+    if not ids:
+        return table
+    return table.filter(pc.invert(pc.is_in(table[column], pa.array(list(ids), pa.string()))))

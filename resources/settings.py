@@ -1,0 +1,209 @@
+"""The desired state: `rag.yaml`, read once, interpolated, validated.
+
+Here: the shape of the file, `${ENV_VAR:default}`, durations, and errors that name the key, the value and what is
+allowed. Not here: the options of a source, a chunker or a pipeline (each package owns its own settings model), and
+what a corpus remembers by itself (`resources.targets`).
+"""
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from resources.chunking.settings import ChunkingSettings
+from resources.errors import SettingsError, UnknownCorpusError
+from resources.retrieval.settings import RetrievalSettings
+
+CONFIG_NAME = "rag.yaml"
+DEFAULT_CORPUS = "default"
+CORPUS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_duration(value: Any) -> Any:
+    """Return `12h`, `90s`, `30m` or `7d` as a timedelta; anything else is left for pydantic to judge."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("a duration such as 90s, 30m, 12h or 7d is expected")
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class Section(BaseModel):
+    """A part of `rag.yaml`: unknown keys are errors, values do not change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FreshnessSettings(Section):
+    """How old a part may get before the UI warns, and before it fails."""
+
+    warn: Duration = timedelta(hours=12)
+    fail: Duration = timedelta(hours=24)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FreshnessSettings":
+        if not timedelta(seconds=60) <= self.warn <= self.fail:
+            raise ValueError("warn must be at least 60s and not longer than fail")
+        return self
+
+
+class EvaluationSettings(Section):
+    """What is asked of a candidate before it is published.
+
+    `set`: a JSON-lines file of judged queries; without one the sources' own are used. `allowed_drop`: how much the
+    mean of `metric` of `pipeline` may fall against live. `sample`: queries asked after a small change.
+    """
+
+    set: Path | None = None
+    allowed_drop: float = Field(0.02, ge=0, le=1)
+    metric: str = "ndcg@10"
+    pipeline: str = "hybrid"
+    pipelines: tuple[str, ...] = ("bm25", "basic", "hybrid", "colbert")
+    sample: int = Field(200, ge=1)
+
+
+class CheckSettings(Section):
+    """Above `max_bad_share` of bad rows a check blocks; below it the bad rows are quarantined and the rest goes on."""
+
+    max_bad_share: float = Field(0.05, ge=0, le=1)
+
+
+class CorpusSettings(Section):
+    """One knowledge base. Everything but `tenant` and `sources` can also stand under `defaults:`."""
+
+    tenant: str = "default"
+    sources: tuple[dict[str, Any], ...] = ({"type": "pydoc"},)
+    model: str = "all-MiniLM-L6-v2"
+    chunking: ChunkingSettings = ChunkingSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    freshness: FreshnessSettings = FreshnessSettings()
+    checks: CheckSettings = CheckSettings()
+    lease_wait: Duration = timedelta(seconds=60)
+
+
+class Settings(Section):
+    """The whole file. `home` is RAG_HOME: where corpora, reports and Dagster's own storage lie."""
+
+    corpora: dict[str, CorpusSettings] = {DEFAULT_CORPUS: CorpusSettings()}
+    defaults: CorpusSettings = CorpusSettings()
+    asset_key_prefix: tuple[str, ...] = ()
+    home: Path = Path(".rag")
+    path: Path | None = None
+
+    def corpus(self, name: str) -> CorpusSettings:
+        """Return a configured corpus, or raise UnknownCorpusError that lists the ones there are."""
+        if name not in self.corpora:
+            known = ", ".join(sorted(self.corpora)) or "none"
+            raise UnknownCorpusError(f"unknown corpus {name!r}; configured: {known}. Add it to {self.path or CONFIG_NAME} under `corpora:`.")
+        return self.corpora[name]
+
+    @property
+    def dagster_home(self) -> Path:
+        """DAGSTER_HOME of the environment, else a folder of ours."""
+        return Path(os.environ.get("DAGSTER_HOME") or self.home / "dagster").absolute()
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings from `path`, else $RAG_CONFIG, else `./rag.yaml`; without a file the defaults hold.
+
+    Raises SettingsError that names the file, the key, the value and what is allowed.
+    """
+    chosen = path or (Path(os.environ["RAG_CONFIG"]) if os.environ.get("RAG_CONFIG") else None)
+    file = chosen or Path(CONFIG_NAME)
+    if chosen is not None and not file.is_file():
+        raise SettingsError(f"{file}: no such settings file. `rag-assets init` writes one.")
+    content = _read_yaml(file) if file.is_file() else {}
+    home = Path(os.environ["RAG_HOME"]) if os.environ.get("RAG_HOME") else file.absolute().parent / ".rag"
+    settings = _validate(content, file)
+    return settings.model_copy(update={"home": home.absolute(), "path": file.absolute() if file.is_file() else None})
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file}: cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{file}: a mapping with the key `corpora:` is expected, found {type(content).__name__}")
+    return interpolate(content, file.name)
+
+
+def interpolate(value: Any, where: str) -> Any:
+    """Replace `${NAME}` and `${NAME:default}` in every string; SettingsError when NAME is unset and has no default."""
+    if isinstance(value, dict):
+        return {key: interpolate(item, f"{where}: {key}" if ":" not in where else f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, list):
+        return [interpolate(item, f"{where}.{number}") for number, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replacement(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1], match[2])
+        if found is None:
+            raise SettingsError(f"{where}: environment variable {match[1]} is not set; set it or write ${{{match[1]}:default}}")
+        return found
+
+    return _VARIABLE.sub(replacement, value)
+
+
+def _validate(content: dict[str, Any], file: Path) -> Settings:
+    defaults = content.get("defaults") or {}
+    merged = dict(content)
+    if "corpora" in content:
+        corpora = content["corpora"]
+        if not isinstance(corpora, dict) or not corpora:
+            raise SettingsError(f"{file}: corpora: at least one named corpus is expected")
+        for name in corpora:
+            if not CORPUS_NAME.fullmatch(str(name)):
+                raise SettingsError(f"{file}: corpora.{name}: a corpus name has letters, digits, - and _ only, at most 64")
+        merged["corpora"] = {str(name): _merge(defaults, corpus or {}) for name, corpus in corpora.items()}
+    else:
+        merged["corpora"] = {DEFAULT_CORPUS: defaults}
+    for key in ("home", "path"):
+        if key in content:
+            raise SettingsError(f"{file}: {key}: unknown key; set RAG_HOME in the environment instead")
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise SettingsError(f"{file}: {explain(error, Settings)}") from error
+
+
+def _merge(defaults: Any, own: Any) -> Any:
+    if not isinstance(defaults, dict) or not isinstance(own, dict):
+        return own
+    return {**defaults, **{key: _merge(defaults.get(key), item) if key in defaults else item for key, item in own.items()}}
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in one line what is wrong: the key, the value and what is allowed."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the file"
+    if first["type"] == "extra_forbidden":
+        allowed = ", ".join(sorted(_fields_at(model, first["loc"][:-1])))
+        return f"{key}: unknown key; allowed here: {allowed}"
+    more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}{more}"
+
+
+def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            continue  # a key of a mapping such as `corpora`: the value's model was chosen already
+        annotation = field.annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        model = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), model)
+    return [name for name in getattr(model, "model_fields", {}) if name not in ("home", "path")]

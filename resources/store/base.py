@@ -1,0 +1,71 @@
+"""What any corpus store offers. The embedded one is `lance_store`; others implement the same protocol.
+
+Reading never needs a lease; every write goes through a `CorpusWriter`, which `resources.store.writer` hands out with
+the lease. Versions are the store's own numbers: None means the newest, which is the candidate.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pyarrow as pa
+
+from resources.store.lease import Lease
+from resources.store.snapshots import Snapshots
+from resources.store.tables import Table
+
+
+class CorpusStore(Protocol):
+    """Tables in and out as Arrow. Every method raises StoreError when the store cannot be read or written."""
+
+    corpus: str
+    lease: Lease
+    snapshots: Snapshots
+
+    @property
+    def indexes(self) -> Path:
+        """The folder of index generations."""
+        ...
+
+    @property
+    def reports(self) -> Path:
+        """The folder of evaluation reports."""
+        ...
+
+    def create(self) -> None:
+        """Mark the place as ours; refuse one that holds something else. Idempotent."""
+        ...
+
+    def version(self, table: Table) -> int:
+        """Return the newest version of a table, 0 when it does not exist."""
+        ...
+
+    def rows(self, table: Table, columns: Sequence[str], *, version: int | None = None) -> pa.Table:
+        """Return these columns of every row."""
+        ...
+
+    def batches(
+        self, table: Table, columns: Sequence[str], *, version: int | None = None, keys: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield rows in batches of bounded size; with `keys`, only those rows, in no particular order."""
+        ...
+
+    def take(self, table: Table, columns: Sequence[str], keys: Sequence[str], *, version: int) -> pa.Table:
+        """Return the rows of these keys at a fixed version, for few keys and many calls; keys that do not exist are left out."""
+        ...
+
+    def upsert(self, table: Table, rows: pa.Table) -> None:
+        """Insert or replace rows by key, in one atomic commit."""
+        ...
+
+    def replace(self, table: Table, rows: pa.Table, *, column: str, values: Sequence[str]) -> None:
+        """Make `rows` the only rows whose `column` is in `values`, in one atomic commit."""
+        ...
+
+    def delete(self, table: Table, keys: Sequence[str]) -> None:
+        """Delete rows by key, in one atomic commit. An empty list deletes nothing."""
+        ...
+
+    def retain(self, table: Table, version: int, label: str) -> None:
+        """Protect a version from clean-up under a label."""
+        ...

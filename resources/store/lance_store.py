@@ -1,0 +1,228 @@
+"""The embedded store: a folder per corpus, one Lance dataset per table.
+
+A missing dataset is a fact (no rows, so everything is to be rebuilt); a dataset that is there and cannot be read is a
+StoreError, never an empty table. Lance keeps every version, so live reads the version its manifest names while the
+candidate moves on.
+"""
+
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from resources.errors import StoreError
+from resources.store.files import write_atomically
+from resources.store.lease import Lease
+from resources.store.snapshots import Snapshots
+from resources.store.tables import SCHEMA_VERSION, Table
+
+if TYPE_CHECKING:
+    import lance
+
+MARKER = "corpus.json"
+BATCH_ROWS = 2048
+KEYS_PER_FILTER = 2000
+
+
+class LanceStore:
+    """A corpus in a folder of its own; see `CorpusStore` for what each method promises."""
+
+    def __init__(self, folder: Path, corpus: str) -> None:
+        self.folder = folder
+        self.corpus = corpus
+        self.lease = Lease(folder / "lease", corpus)
+        self.snapshots = Snapshots(folder / "snapshots", corpus)
+        self._row_id_cache: dict[tuple[str, int], _RowIds] = {}
+        self._lock = threading.Lock()
+        if folder.exists():
+            self._check_marker()
+
+    @property
+    def indexes(self) -> Path:
+        return self.folder / "indexes"
+
+    @property
+    def reports(self) -> Path:
+        return self.folder / "reports"
+
+    def create(self) -> None:
+        if (self.folder / MARKER).exists():
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / MARKER, json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION}))
+        except OSError as error:
+            raise StoreError(f"corpus {self.corpus}: cannot create {self.folder}: {error.strerror}") from error
+
+    def _check_marker(self) -> None:
+        marker = self.folder / MARKER
+        if not marker.is_file():
+            if any(self.folder.iterdir()):
+                raise StoreError(f"corpus {self.corpus}: {self.folder} holds files but no {MARKER}, so it is not ours; choose another RAG_HOME or corpus name")
+            return
+        try:
+            found = json.loads(marker.read_text("utf-8"))["schema_version"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"corpus {self.corpus}: {marker} cannot be read ({error}); restore it or move the folder away") from error
+        if found > SCHEMA_VERSION:
+            raise StoreError(f"corpus {self.corpus}: its store has schema version {found}, this software knows {SCHEMA_VERSION}; upgrade rag-assets")
+
+    def version(self, table: Table) -> int:
+        dataset = self._open(table, None)
+        return dataset.version if dataset is not None else 0
+
+    def rows(self, table: Table, columns: Sequence[str], *, version: int | None = None) -> pa.Table:
+        dataset = self._open(table, version)
+        wanted = pa.schema([table.schema.field(name) for name in columns])
+        if dataset is None:
+            return wanted.empty_table()
+        with _reading(self.corpus, table):
+            return dataset.to_table(columns=list(columns))
+
+    def batches(
+        self, table: Table, columns: Sequence[str], *, version: int | None = None, keys: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        dataset = self._open(table, version)
+        if dataset is None:
+            return
+        slices: list[str | None] = [None] if keys is None else [_is_in(table.key, part) for part in _parts(keys)]
+        with _reading(self.corpus, table):
+            for chosen in slices:
+                yield from dataset.to_batches(columns=list(columns), filter=chosen, batch_size=BATCH_ROWS)
+
+    def take(self, table: Table, columns: Sequence[str], keys: Sequence[str], *, version: int) -> pa.Table:
+        dataset = self._open(table, version)
+        if dataset is None or not keys:
+            return pa.schema([table.schema.field(name) for name in columns]).empty_table()
+        with _reading(self.corpus, table):
+            row_ids = self._row_ids(table, dataset).find(keys)
+            return dataset._take_rows(row_ids.tolist(), columns=list(columns))
+
+    def _row_ids(self, table: Table, dataset: "lance.LanceDataset") -> "_RowIds":
+        """Return where the keys of one version are; kept for the newest two versions asked for (live and candidate)."""
+        at = (table.name, dataset.version)
+        with self._lock:
+            if at not in self._row_id_cache:
+                same = [one for one in self._row_id_cache if one[0] == table.name]
+                for old in same[:-1]:
+                    del self._row_id_cache[old]
+                self._row_id_cache[at] = _RowIds(dataset.to_table(columns=[table.key], with_row_id=True), table.key)
+            return self._row_id_cache[at]
+
+    def upsert(self, table: Table, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._merge(table, rows, None)
+
+    def replace(self, table: Table, rows: pa.Table, *, column: str, values: Sequence[str]) -> None:
+        if values:
+            self._merge(table, rows, _is_in(column, values))
+
+    def _merge(self, table: Table, rows: pa.Table, delete_where: str | None) -> None:
+        with _writing(self.corpus, table):
+            merge = self._open_or_create(table).merge_insert(table.key).when_matched_update_all().when_not_matched_insert_all()
+            if delete_where is not None:
+                merge = merge.when_not_matched_by_source_delete(delete_where)
+            merge.execute(rows.cast(table.schema))
+
+    def delete(self, table: Table, keys: Sequence[str]) -> None:
+        dataset = self._open(table, None) if keys else None
+        if dataset is not None:
+            with _writing(self.corpus, table):
+                dataset.delete(_is_in(table.key, keys))
+
+    def retain(self, table: Table, version: int, label: str) -> None:
+        dataset = self._open(table, None)
+        if dataset is not None and label not in dataset.tags.list():
+            with _writing(self.corpus, table):
+                dataset.tags.create(label, version)
+
+    def size(self) -> int:
+        """Return the bytes the corpus takes on disk."""
+        return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
+
+    def drop(self) -> None:
+        """Delete the whole corpus from disk."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, table: Table) -> Path:
+        return self.folder / f"{table.name}.lance"
+
+    def _open(self, table: Table, version: int | None) -> "lance.LanceDataset | None":
+        import lance
+
+        path = self._path(table)
+        if version == 0 or (version is None and not (path / "_versions").is_dir()):
+            return None
+        try:
+            return lance.dataset(path, version=version)
+        except (ValueError, OSError) as error:
+            raise StoreError(f"corpus {self.corpus}: table {table.name} cannot be opened{f' at version {version}' if version else ''}: {_first_line(error)}") from error
+
+    def _open_or_create(self, table: Table) -> "lance.LanceDataset":
+        import lance
+
+        dataset = self._open(table, None)
+        if dataset is not None:
+            return dataset
+        path = self._path(table)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return lance.write_dataset(table.schema.empty_table(), path, schema=table.schema, mode="create")
+
+
+class _RowIds:
+    """Lance's row ids by key, as two sorted arrays: about 40 bytes a row, and a random read needs no scan."""
+
+    def __init__(self, rows: pa.Table, key: str) -> None:
+        keys = np.array([one.encode() for one in rows[key].to_pylist()], dtype=np.bytes_)
+        order = np.argsort(keys, kind="stable")
+        self._keys = keys[order]
+        self._row_ids = rows["_rowid"].to_numpy()[order]
+
+    def find(self, keys: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.uint64]]":
+        """Return the row ids of those keys that exist."""
+        wanted = np.unique(np.array([key.encode() for key in keys], dtype=np.bytes_))
+        at = np.searchsorted(self._keys, wanted)
+        at[at == len(self._keys)] = 0
+        found = self._keys[at] == wanted if len(self._keys) else np.zeros(len(wanted), dtype=bool)
+        return self._row_ids[at[found]]
+
+
+class _Guard:
+    """Turn what Lance raises into a StoreError that names the corpus and the table."""
+
+    def __init__(self, corpus: str, table: Table, verb: str) -> None:
+        self.message = f"corpus {corpus}: table {table.name} cannot be {verb}"
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (OSError, ValueError, RuntimeError)):
+            raise StoreError(f"{self.message}: {_first_line(error)}") from error
+
+
+def _reading(corpus: str, table: Table) -> _Guard:
+    return _Guard(corpus, table, "read")
+
+
+def _writing(corpus: str, table: Table) -> _Guard:
+    return _Guard(corpus, table, "written")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split(", /")[0].splitlines()[0] if str(error) else type(error).__name__
+
+
+def _is_in(column: str, values: Sequence[str]) -> str:
+    quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
+    return f"{column} IN ({quoted})"
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(keys), KEYS_PER_FILTER):
+        yield keys[start : start + KEYS_PER_FILTER]

@@ -1,0 +1,163 @@
+"""One writer per corpus: a lease kept in the store, with a fencing number.
+
+The lease is a numbered file, created exclusively; the highest number holds. The holder beats every few seconds. Others
+may take over (create the next number) when it was released, when its process is known to be gone, when `is_gone` says so, or when it
+has not beaten for `TTL` seconds by the waiter's own clock, so that clocks that differ or jump cannot hand it to two.
+Not here: what is written under it.
+"""
+
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import structlog
+
+from resources.errors import LeaseHeldError, LeaseLostError
+from resources.store.files import create_exclusively, write_atomically
+
+TTL = 30.0
+BEAT = 5.0
+POLL = 0.25
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds the lease: `owner` is a run id, `number` the fencing number, `beat` counts up while it lives."""
+
+    number: int
+    owner: str
+    host: str
+    pid: int
+    process_started: float
+    since: str
+    beat: int = 0
+    released: bool = False
+
+    def process_is_gone(self) -> bool:
+        """Whether the holder ran on this host and its process no longer exists."""
+        if self.host != this_host():
+            return False
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.process_started) > 1.0
+        except psutil.NoSuchProcess:
+            return True
+
+    def __str__(self) -> str:
+        return f"run {self.owner} (process {self.pid} on {self.host.split('/')[0]}, since {self.since})"
+
+
+def this_host() -> str:
+    """Name this host and its process namespace: two containers of one machine do not see each other's processes."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{platform.node()}/{os.stat(namespace).st_ino if namespace.exists() else 0}"
+
+
+def _never(_: Holder) -> bool:
+    return False
+
+
+def _is_free(holder: Holder, is_gone: Callable[[Holder], bool]) -> bool:
+    return holder.released or holder.process_is_gone() or is_gone(holder)
+
+
+class Lease:
+    """The lease of one corpus."""
+
+    def __init__(self, folder: Path, corpus: str) -> None:
+        self.folder = folder
+        self.corpus = corpus
+
+    def holder(self) -> Holder | None:
+        """Return the newest holder, released or not; None when nobody ever wrote."""
+        numbers = sorted((int(file.stem) for file in self.folder.glob("[0-9]*.json")), reverse=True) if self.folder.is_dir() else []
+        for number in numbers:
+            with suppress(FileNotFoundError):  # cleaned up by a newer holder in between: that one is listed too
+                return Holder(**json.loads(self._path(number).read_text("utf-8")))
+        return None
+
+    def acquire(self, owner: str, *, wait: float, is_gone: Callable[[Holder], bool] = _never) -> "HeldLease":
+        """Take the lease for `owner`, waiting up to `wait` seconds; the same owner takes its own lease again at once.
+
+        Raises LeaseHeldError that says who holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        deadline = time.monotonic() + wait
+        seen: tuple[int, int] | None = None
+        seen_at = time.monotonic()
+        while True:
+            current = self.holder()
+            now = time.monotonic()
+            if current is not None and (current.number, current.beat) != seen:
+                if seen is None or seen[0] != current.number:
+                    log.debug("lease holder", corpus=self.corpus, holder=str(current))
+                seen, seen_at = (current.number, current.beat), now
+            if current is None or current.owner == owner or now - seen_at > TTL or _is_free(current, is_gone):
+                taken = self._take(owner, current.number + 1 if current else 1)
+                if taken is not None:
+                    return taken
+            elif now >= deadline:
+                raise LeaseHeldError(f"corpus {self.corpus} is being written by {current}; waited {wait:.0f} s. Try again when it has finished, or stop that run.")
+            else:
+                time.sleep(POLL)
+
+    def release(self, owner: str) -> None:
+        """Give the lease back if `owner` holds it. For whoever started a run, after it ended however it ended."""
+        current = self.holder()
+        if current is not None and current.owner == owner and not current.released:
+            write_atomically(self._path(current.number), json.dumps(asdict(current) | {"released": True}))
+
+    def _take(self, owner: str, number: int) -> "HeldLease | None":
+        process = psutil.Process()
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        mine = Holder(number, owner, this_host(), process.pid, process.create_time(), since)
+        if not create_exclusively(self._path(number), json.dumps(asdict(mine))):
+            return None
+        for older in self.folder.glob("[0-9]*.json"):
+            if int(older.stem) < number:
+                older.unlink(missing_ok=True)
+        return HeldLease(self, mine)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:010d}.json"
+
+
+class HeldLease:
+    """A lease in hand. As a context manager it beats in the background; leaving it keeps the lease for the owner's next step."""
+
+    def __init__(self, lease: Lease, holder: Holder) -> None:
+        self.lease = lease
+        self.holder = holder
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name=f"lease-{lease.corpus}", daemon=True)
+
+    def check(self) -> None:
+        """Raise LeaseLostError when another run has taken over. Called before every commit."""
+        current = self.lease.holder()
+        if current is None or current.number != self.holder.number:
+            raise LeaseLostError(f"corpus {self.lease.corpus}: run {self.holder.owner} lost the lease to {current}; nothing more is written. Run it again.")
+
+    def __enter__(self) -> "HeldLease":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        beat = 0
+        while not self._stop.wait(BEAT):
+            beat += 1
+            current = self.lease.holder()
+            if current is None or current.number != self.holder.number or current.released:
+                return
+            write_atomically(self.lease._path(self.holder.number), json.dumps(asdict(self.holder) | {"beat": beat}))

@@ -1,0 +1,122 @@
+"""Snapshots: numbered, immutable manifests. The highest number is live; there is no pointer that could move back.
+
+A manifest names the version of each table and the generation of each index that were audited together, the model that
+must encode queries against them, and the documents removed since (tombstones). Publishing creates the next number
+exclusively: two publishers cannot both succeed, and a crash leaves either the old live or the new one.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from resources.errors import NoSnapshotError, StoreError
+from resources.store.files import create_exclusively
+from resources.store.tables import SCHEMA_VERSION
+
+
+class Manifest(BaseModel):
+    """What queries read. `number` orders manifests; `content` identifies what is served, tombstones left aside."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    corpus: str
+    kind: Literal["publish", "removal", "rollback"]
+    created: str
+    run: str
+    content: str
+    documents_version: int
+    chunks_version: int
+    embeddings_version: int
+    model: str
+    model_fingerprint: str
+    dimension: int
+    dense: str
+    bm25: str
+    chunks_digest: str
+    counts: dict[str, int]
+    report: str | None
+    metrics: dict[str, dict[str, Any]] = {}
+    removed_documents: tuple[str, ...] = ()
+    pinned: bool = False
+    restored_from: int | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+class Snapshots:
+    """The manifests of one corpus."""
+
+    def __init__(self, folder: Path, corpus: str) -> None:
+        self.folder = folder
+        self.corpus = corpus
+
+    def numbers(self) -> list[int]:
+        """Return all snapshot numbers, oldest first."""
+        return sorted(int(file.stem) for file in self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else []
+
+    def live(self) -> Manifest | None:
+        """Return the manifest that queries read, None when nothing was ever published."""
+        numbers = self.numbers()
+        return self.read(numbers[-1]) if numbers else None
+
+    def read(self, number: int) -> Manifest:
+        """Return one manifest; StoreError when it cannot be read, NoSnapshotError when there is none of that number."""
+        path = self._path(number)
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            known = ", ".join(str(one) for one in self.numbers()) or "none"
+            raise NoSnapshotError(f"corpus {self.corpus} has no snapshot {number}; there are: {known}") from None
+        except (OSError, ValidationError) as error:
+            raise StoreError(f"corpus {self.corpus}: snapshot manifest {path} is damaged: {str(error).splitlines()[0]}") from error
+        if manifest.schema_version > SCHEMA_VERSION:
+            raise StoreError(f"corpus {self.corpus}: snapshot {number} has schema version {manifest.schema_version}, this software knows {SCHEMA_VERSION}; upgrade rag-assets")
+        return manifest
+
+    def publish(self, manifest: Manifest) -> Manifest:
+        """Create the manifest under its number, which must be the next one; StoreError when another run was faster."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not create_exclusively(self._path(manifest.number), manifest.model_dump_json(indent=1)):
+            raise StoreError(f"corpus {self.corpus}: snapshot {manifest.number} was published by another run meanwhile; run it again")
+        return manifest
+
+    def remove_documents(self, document_ids: Sequence[str], run: str) -> Manifest | None:
+        """Hide documents from every query at once: the same versions under a new number, with more removed ids.
+
+        Returns the new manifest, or None when nothing is live or live does not serve any of them.
+        """
+        live = self.live()
+        more = sorted(set(document_ids) - set(live.removed_documents)) if live else []
+        if live is None or not more:
+            return None
+        return self.publish(self.successor(live, kind="removal", run=run, removed_documents=(*live.removed_documents, *more)))
+
+    def restore_documents(self, document_ids: Sequence[str], run: str) -> Manifest | None:
+        """Stop hiding documents that are desired again with the very content that live serves."""
+        live = self.live()
+        if live is None or not set(document_ids) & set(live.removed_documents):
+            return None
+        kept = tuple(one for one in live.removed_documents if one not in set(document_ids))
+        return self.publish(self.successor(live, kind="publish", run=run, removed_documents=kept))
+
+    def successor(self, manifest: Manifest, **changes: Any) -> Manifest:
+        """Return a copy of `manifest` under the next number."""
+        numbers = self.numbers()
+        return manifest.model_copy(update={"number": (numbers[-1] if numbers else 0) + 1, "created": now(), **changes})
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:08d}.json"
+
+
+def now() -> str:
+    """Return the time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def decode(content: str) -> Any:
+    """Return the JSON value of a document's metadata column."""
+    return json.loads(content) if content else {}

@@ -1,0 +1,59 @@
+"""The only way to write to a corpus: with its lease in hand, which is checked before every commit."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from resources.store.base import CorpusStore
+from resources.store.lease import HeldLease, Holder
+from resources.store.snapshots import Manifest
+from resources.store.tables import Table
+
+
+class CorpusWriter:
+    """Writes on behalf of `run`. Each method is one atomic commit and raises LeaseLostError when another run took over."""
+
+    def __init__(self, store: CorpusStore, lease: HeldLease) -> None:
+        self.store = store
+        self._lease = lease
+
+    @property
+    def run(self) -> str:
+        """The run that holds the lease."""
+        return self._lease.holder.owner
+
+    def upsert(self, table: Table, rows: pa.Table) -> None:
+        """Insert or replace rows by key."""
+        self._lease.check()
+        self.store.upsert(table, rows)
+
+    def replace(self, table: Table, rows: pa.Table, *, column: str, values: Sequence[str]) -> None:
+        """Make `rows` the only rows whose `column` is in `values`."""
+        self._lease.check()
+        self.store.replace(table, rows, column=column, values=values)
+
+    def delete(self, table: Table, keys: Sequence[str]) -> None:
+        """Delete rows by key."""
+        self._lease.check()
+        self.store.delete(table, keys)
+
+    def remove_documents(self, document_ids: Sequence[str]) -> Manifest | None:
+        """Hide documents from live at once."""
+        self._lease.check()
+        return self.store.snapshots.remove_documents(document_ids, self.run)
+
+    def publish(self, manifest: Manifest) -> Manifest:
+        """Make a manifest live."""
+        self._lease.check()
+        return self.store.snapshots.publish(manifest)
+
+
+@contextmanager
+def writing(
+    store: CorpusStore, run: str, *, wait: float, is_gone: Callable[[Holder], bool] = lambda _: False
+) -> Iterator[CorpusWriter]:
+    """Take the corpus's lease for `run` and yield a writer; the lease stays with the run afterwards (see `Lease.release`)."""
+    store.create()
+    with store.lease.acquire(run, wait=wait, is_gone=is_gone) as held:
+        yield CorpusWriter(store, held)

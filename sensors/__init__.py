@@ -1,0 +1,1 @@
+"""What reacts: sensors and schedules. They name assets by key and never import them."""
