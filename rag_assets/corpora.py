@@ -6,19 +6,22 @@ The only place where Dagster's run meets the store's lease. What is done with a 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
-from sensors.dead_runs import mark_run, run_has_ended
 from resources.corpus import Corpus, open_corpus
 from resources.errors import RagAssetsError
 from resources.observability.logging import correlated
 from resources.settings import Settings, load_settings
 from resources.store.writer import CorpusWriter, writing
+from sensors.dead_runs import mark_run, run_has_ended
 
 
 class CorporaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Opens corpora as `rag.yaml` says. `config`: its path, empty for $RAG_CONFIG or ./rag.yaml; `home`: RAG_HOME, empty for its default.
+    """Opens corpora as `rag.yaml` says.
+
+    `config`: its path, empty for $RAG_CONFIG or ./rag.yaml; `home`: RAG_HOME, empty for its default.
 
     The file is read anew in every step, so that a long-lived code location follows it.
     """
@@ -34,17 +37,19 @@ class CorporaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def reading(self, context: dg.OpExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[Corpus]:
         """Open the run's corpus, and turn a deliberate error into a failure that says just that."""
-        with correlated(context.run_id, corpus=context.partition_key), failing_clearly():
+        with correlated(context.run.run_id, corpus=context.partition_key), failing_clearly():
             yield open_corpus(self.settings(), context.partition_key)
 
     @contextmanager
-    def writing(self, context: dg.OpExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[tuple[Corpus, CorpusWriter]]:
+    def writing(
+        self, context: dg.OpExecutionContext | dg.AssetCheckExecutionContext
+    ) -> Iterator[tuple[Corpus, CorpusWriter]]:
         """Open the run's corpus with its lease in hand; the lease stays with the run for its next step."""
         with self.reading(context) as corpus:
-            mark_run(context.instance, context.run_id)
+            mark_run(context.instance, context.run.run_id)
             wait = corpus.settings.lease_wait.total_seconds()
             is_gone = _ended(context)
-            with writing(corpus.store, context.run_id, wait=wait, is_gone=is_gone) as writer:
+            with writing(corpus.store, context.run.run_id, wait=wait, is_gone=is_gone) as writer:
                 yield corpus, writer
 
 
@@ -58,10 +63,13 @@ def failing_clearly() -> Iterator[None]:
     try:
         yield
     except RagAssetsError as error:
-        metadata = {"error": type(error).__name__, "exit_code": error.exit_code}
+        metadata: dict[str, Any] = {"error": type(error).__name__, "exit_code": error.exit_code}
         raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error
     except OSError as error:
         if error.errno is None:
             raise
         where = f" {error.filename}" if error.filename else ""
-        raise dg.Failure(description=f"{error.strerror}:{where or ' (no file named)'}", metadata={"error": type(error).__name__, "exit_code": 2}) from error
+        raise dg.Failure(
+            description=f"{error.strerror}:{where or ' (no file named)'}",
+            metadata={"error": type(error).__name__, "exit_code": 2},
+        ) from error

@@ -44,7 +44,7 @@ def register_corpora(instance: dg.DagsterInstance, settings: Settings) -> None:
 
 
 def write_environment(folder: Path, settings: Settings) -> Path:
-    """Write `.env` with an absolute DAGSTER_HOME, for Dagster's own commands; other lines of the file stay as they are."""
+    """Write `.env` with an absolute DAGSTER_HOME, for Dagster's own commands; other lines stay as they are."""
     path = folder / ".env"
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if not line.startswith("DAGSTER_HOME=")]

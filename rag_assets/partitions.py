@@ -1,4 +1,7 @@
-"""The one partition dimension: a corpus. Never a document (Dagster's ceiling is 100,000 keys) and never a shard of work."""
+"""The one partition dimension: a corpus.
+
+Never a document (Dagster's ceiling is 100,000 keys) and never a shard of work.
+"""
 
 import dagster as dg
 

@@ -16,7 +16,10 @@ from sensors.dead_runs import process_tags
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended. `problem` is the line to show, `exit_code` the one to leave with; `failed_checks` are names of blocking checks."""
+    """How a run ended.
+
+    `problem` is the line to show, `exit_code` the one to leave with; `failed_checks` are names of blocking checks.
+    """
 
     run_id: str
     success: bool
@@ -25,7 +28,9 @@ class RunOutcome:
     failed_checks: tuple[str, ...] = ()
 
 
-def materialise(settings: Settings, corpus: Corpus, assets: Sequence[str] | None, instance: dg.DagsterInstance, reason: str) -> RunOutcome:
+def materialise(
+    settings: Settings, corpus: Corpus, assets: Sequence[str] | None, instance: dg.DagsterInstance, reason: str
+) -> RunOutcome:
     """Materialise these assets (all of them without a choice) of one corpus, checks included."""
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
     selection = [dg.AssetKey([*settings.asset_key_prefix, name]) for name in assets] if assets else None
@@ -54,9 +59,21 @@ def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
         data = event.step_failure_data
         if data.user_failure_data is not None:
             code = data.user_failure_data.metadata.get("exit_code")
-            return RunOutcome(result.run_id, False, data.user_failure_data.description or "", int(str(code.value)) if code else 2, failed_checks)
+            return RunOutcome(
+                result.run_id,
+                False,
+                data.user_failure_data.description or "",
+                int(str(code.value)) if code else 2,
+                failed_checks,
+            )
     if failed_checks:
-        return RunOutcome(result.run_id, False, f"blocking checks failed: {', '.join(failed_checks)}; nothing was published", 1, failed_checks)
+        return RunOutcome(
+            result.run_id,
+            False,
+            f"blocking checks failed: {', '.join(failed_checks)}; nothing was published",
+            1,
+            failed_checks,
+        )
     error = next((event.step_failure_data.error for event in failures if event.step_failure_data.error), None)
     cause = error.cause if error is not None and error.cause is not None else error
     message = cause.message.strip() if cause is not None else "the run failed"

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("timeless", deadline=None)  # a machine may be busy; wrong answers matter, slow ones are measured
+settings.register_profile(
+    "timeless", deadline=None
+)  # a machine may be busy; wrong answers matter, slow ones are measured
 settings.load_profile("timeless")
 
 

@@ -31,7 +31,10 @@ def test_without_a_file_the_default_corpus_is_pythons_documentation(tmp_path, mo
 
 def test_defaults_hold_for_every_corpus_and_can_be_overridden(written):
     settings = load_settings(
-        written("defaults: {chunking: {tokens: 128, overlap: 8}, freshness: {warn: 1h}}\ncorpora: {a: {}, b: {chunking: {tokens: 64}}}")
+        written(
+            "defaults: {chunking: {tokens: 128, overlap: 8}, freshness: {warn: 1h}}\ncorpora: {a: {}, b: "
+            "{chunking: {tokens: 64}}}"
+        )
     )
     assert (settings.corpus("a").chunking.tokens, settings.corpus("a").chunking.overlap) == (128, 8)
     assert (settings.corpus("b").chunking.tokens, settings.corpus("b").chunking.overlap) == (64, 8)
@@ -50,9 +53,15 @@ def test_environment_variables(written, monkeypatch):
     ("text", "message"),
     [
         ("corpora: {a: {modle: x}}", r"corpora\.a\.modle: unknown key; allowed here: .*model"),
-        ("corpora: {a: {chunking: {tokenz: 1}}}", r"corpora\.a\.chunking\.tokenz: unknown key; allowed here: overlap, strategy, tokens"),
+        (
+            "corpora: {a: {chunking: {tokenz: 1}}}",
+            r"corpora\.a\.chunking\.tokenz: unknown key; allowed here: overlap, strategy, tokens",
+        ),
         ("corpora: {a: {chunking: {tokens: many}}}", r"corpora\.a\.chunking\.tokens: .*integer.* got 'many'"),
-        ("corpora: {a: {freshness: {warn: soon}}}", r"corpora\.a\.freshness\.warn: a duration such as 90s.* got 'soon'"),
+        (
+            "corpora: {a: {freshness: {warn: soon}}}",
+            r"corpora\.a\.freshness\.warn: a duration such as 90s.* got 'soon'",
+        ),
         ("corpora: {a: {freshness: {warn: 2d}}}", r"corpora\.a\.freshness: warn must be .* not longer than fail"),
         ("defaults: {model: '${RAG_TEST_UNSET}'}", r"defaults\.model: environment variable RAG_TEST_UNSET is not set"),
         ("corpora: {'../up': {}}", r"corpora\.\.\./up: a corpus name has letters"),

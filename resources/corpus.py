@@ -40,7 +40,9 @@ class Corpus:
     def sources(self) -> tuple[Source, ...]:
         """The sources, each with a name of its own."""
         options = self.target.sources if self.target.sources is not None else self.settings.sources
-        opened = tuple(_open(one, self.base, f"corpora.{self.name}.sources.{number}") for number, one in enumerate(options))
+        opened = tuple(
+            _open(one, self.base, f"corpora.{self.name}.sources.{number}") for number, one in enumerate(options)
+        )
         names = [source.name for source in opened]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise SettingsError(f"corpora.{self.name}.sources: two sources are called {twice!r}; give each a `name:`")
@@ -102,7 +104,11 @@ def open_corpus(settings: Settings, name: str, target: Target | None = None) -> 
 def corpus_names(settings: Settings) -> list[str]:
     """Return the corpora that are configured or stored, in order."""
     folder = settings.home / CORPORA
-    stored = {one.name for one in folder.iterdir() if one.is_dir() and read_target(one).sources is not None} if folder.is_dir() else set()
+    stored = (
+        {one.name for one in folder.iterdir() if one.is_dir() and read_target(one).sources is not None}
+        if folder.is_dir()
+        else set()
+    )
     return sorted(stored | set(settings.corpora))
 
 

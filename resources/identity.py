@@ -39,4 +39,6 @@ def chunk_id(document_id: str, heading: str, text: str, occurrence: int) -> str:
 
 def shard_of(key: str, shards: int) -> int:
     """Return the work shard (0 … shards-1) a key belongs to; the same in every process."""
-    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") % shards
+    return (
+        int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little") % shards
+    )

@@ -9,39 +9,20 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from resources.chunking.settings import ChunkingSettings
 from resources.errors import SettingsError, UnknownCorpusError
 from resources.retrieval.settings import RetrievalSettings
+from resources.sections import Duration, Section, explain
 
 CONFIG_NAME = "rag.yaml"
 DEFAULT_CORPUS = "default"
 CORPUS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::([^}]*))?\}")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def parse_duration(value: Any) -> Any:
-    """Return `12h`, `90s`, `30m` or `7d` as a timedelta; anything else is left for pydantic to judge."""
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(**{_UNITS[match[2]]: float(match[1])})
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError("a duration such as 90s, 30m, 12h or 7d is expected")
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-
-class Section(BaseModel):
-    """A part of `rag.yaml`: unknown keys are errors, values do not change once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FreshnessSettings(Section):
@@ -95,7 +76,7 @@ class CorpusSettings(Section):
 class Settings(Section):
     """The whole file. `home` is RAG_HOME: where corpora, reports and Dagster's own storage lie."""
 
-    corpora: dict[str, CorpusSettings] = {DEFAULT_CORPUS: CorpusSettings()}
+    corpora: dict[str, CorpusSettings] = Field(default_factory=lambda: {DEFAULT_CORPUS: CorpusSettings()})
     defaults: CorpusSettings = CorpusSettings()
     asset_key_prefix: tuple[str, ...] = ()
     home: Path = Path(".rag")
@@ -105,7 +86,9 @@ class Settings(Section):
         """Return a configured corpus, or raise UnknownCorpusError that lists the ones there are."""
         if name not in self.corpora:
             known = ", ".join(sorted(self.corpora)) or "none"
-            raise UnknownCorpusError(f"unknown corpus {name!r}; configured: {known}. Add it to {self.path or CONFIG_NAME} under `corpora:`.")
+            raise UnknownCorpusError(
+                f"unknown corpus {name!r}; configured: {known}. Add it to {self.path or CONFIG_NAME} under `corpora:`."
+            )
         return self.corpora[name]
 
     @property
@@ -138,13 +121,17 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise SettingsError(f"{file}: a mapping with the key `corpora:` is expected, found {type(content).__name__}")
-    return interpolate(content, file.name)
+    interpolated: dict[str, Any] = interpolate(content, file.name)
+    return interpolated
 
 
 def interpolate(value: Any, where: str) -> Any:
     """Replace `${NAME}` and `${NAME:default}` in every string; SettingsError when NAME is unset and has no default."""
     if isinstance(value, dict):
-        return {key: interpolate(item, f"{where}: {key}" if ":" not in where else f"{where}.{key}") for key, item in value.items()}
+        return {
+            key: interpolate(item, f"{where}: {key}" if ":" not in where else f"{where}.{key}")
+            for key, item in value.items()
+        }
     if isinstance(value, list):
         return [interpolate(item, f"{where}.{number}") for number, item in enumerate(value)]
     if not isinstance(value, str):
@@ -153,7 +140,9 @@ def interpolate(value: Any, where: str) -> Any:
     def replacement(match: re.Match[str]) -> str:
         found = os.environ.get(match[1], match[2])
         if found is None:
-            raise SettingsError(f"{where}: environment variable {match[1]} is not set; set it or write ${{{match[1]}:default}}")
+            raise SettingsError(
+                f"{where}: environment variable {match[1]} is not set; set it or write ${{{match[1]}:default}}"
+            )
         return found
 
     return _VARIABLE.sub(replacement, value)
@@ -168,7 +157,9 @@ def _validate(content: dict[str, Any], file: Path) -> Settings:
             raise SettingsError(f"{file}: corpora: at least one named corpus is expected")
         for name in corpora:
             if not CORPUS_NAME.fullmatch(str(name)):
-                raise SettingsError(f"{file}: corpora.{name}: a corpus name has letters, digits, - and _ only, at most 64")
+                raise SettingsError(
+                    f"{file}: corpora.{name}: a corpus name has letters, digits, - and _ only, at most 64"
+                )
         merged["corpora"] = {str(name): _merge(defaults, corpus or {}) for name, corpus in corpora.items()}
     else:
         merged["corpora"] = {DEFAULT_CORPUS: defaults}
@@ -184,26 +175,7 @@ def _validate(content: dict[str, Any], file: Path) -> Settings:
 def _merge(defaults: Any, own: Any) -> Any:
     if not isinstance(defaults, dict) or not isinstance(own, dict):
         return own
-    return {**defaults, **{key: _merge(defaults.get(key), item) if key in defaults else item for key, item in own.items()}}
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong: the key, the value and what is allowed."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "the file"
-    if first["type"] == "extra_forbidden":
-        allowed = ", ".join(sorted(_fields_at(model, first["loc"][:-1])))
-        return f"{key}: unknown key; allowed here: {allowed}"
-    more = f" ({len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    return f"{key}: {first['msg'].removeprefix('Value error, ')}, got {first['input']!r}{more}"
-
-
-def _fields_at(model: Any, location: tuple[Any, ...]) -> list[str]:
-    for part in location:
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            continue  # a key of a mapping such as `corpora`: the value's model was chosen already
-        annotation = field.annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        model = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), model)
-    return [name for name in getattr(model, "model_fields", {}) if name not in ("home", "path")]
+    return {
+        **defaults,
+        **{key: _merge(defaults.get(key), item) if key in defaults else item for key, item in own.items()},
+    }

@@ -30,7 +30,10 @@ def read_target(folder: Path) -> Target:
     except FileNotFoundError:
         return Target()
     except (OSError, ValidationError) as error:
-        raise StoreError(f"{folder / NAME} cannot be read ({str(error).splitlines()[0]}); delete it and run `rag-assets ensure` again") from error
+        raise StoreError(
+            f"{folder / NAME} cannot be read ({str(error).splitlines()[0]}); delete it and run `rag-assets "
+            "ensure` again"
+        ) from error
 
 
 def remember_target(folder: Path, target: Target) -> None:

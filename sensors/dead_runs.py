@@ -1,7 +1,7 @@
 """Which process works on a run, and what becomes of runs whose process is gone.
 
-Dagster leaves a killed in-process run STARTED for ever, with its pool slot. Each run therefore carries its process in its tags, and the next
-start (or the sensor's tick) reports the dead ones failed and frees what they held.
+Dagster leaves a killed in-process run STARTED for ever, with its pool slot. Each run therefore carries its process in
+its tags, and the next start (or the sensor's tick) reports the dead ones failed and frees what they held.
 """
 
 import os
@@ -40,7 +40,11 @@ def free_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     dead = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):
         if run.tags.get(HOST_TAG) == this_host() and not _is_alive(run.tags.get(PROCESS_TAG, "")):
-            instance.report_run_failed(run, "The process of this run is gone (killed, or the machine stopped). Run it again: what was committed is kept.")
+            instance.report_run_failed(
+                run,
+                "The process of this run is gone (killed, or the machine stopped). Run it again: what was "
+                "committed is kept.",
+            )
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             dead.append(run.run_id)
     return dead
@@ -54,7 +58,12 @@ def _is_alive(process: str) -> bool:
         return False
 
 
-@dg.sensor(name="dead_runs", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING, description="Reports runs failed whose process is gone, and frees their pool slots.")
+@dg.sensor(
+    name="dead_runs",
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Reports runs failed whose process is gone, and frees their pool slots.",
+)
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Free what killed runs still hold."""
     dead = free_dead_runs(context.instance)

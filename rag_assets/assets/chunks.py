@@ -9,7 +9,8 @@ chunks = staged(
     stage,
     dep="documents",
     schema=CHUNKS.schema,
-    description="Passages of the documents that fit the embedding model, with offsets; ids derive from document and text, so an edit leaves the others alone.",
+    description="Passages of the documents that fit the embedding model, with offsets; ids derive from "
+    "document and text, so an edit leaves the others alone.",
     kinds={"lance", "python"},
     code_version="1",
 )

@@ -8,7 +8,8 @@ documents = staged(
     "documents",
     stage,
     schema=DOCUMENTS.schema,
-    description="What the sources list, fetched and parsed: text, metadata, content hash and outcome (ok, empty, failed, unread) of every document.",
+    description="What the sources list, fetched and parsed: text, metadata, content hash and outcome (ok, "
+    "empty, failed, unread) of every document.",
     kinds={"lance", "python"},
     code_version="1",
 )

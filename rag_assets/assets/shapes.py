@@ -1,7 +1,7 @@
 """The two shapes of an asset: `staged` (plan → map → seal) where work is heavy, `single` (one step) where it is not.
 
-Outputs carry no data, only the number of the shard in the mapping key: every step reads its work from the store, so that steps may
-run in one process or as pods on many machines. Not here: what any asset does.
+Outputs carry no data, only the number of the shard in the mapping key: every step reads its work from the store, so
+that steps may run in one process or as pods on many machines. Not here: what any asset does.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,12 @@ def staged(name: str, stage: Stage, *, dep: str | None = None, schema: pa.Schema
     """Define a partitioned asset made in shards by `stage`. `spec`: description, kinds, code_version."""
     upstream = {"upstream": dg.In(dg.Nothing)} if dep else {}
 
-    @dg.op(name=f"plan_{name}", ins=upstream, out=dg.DynamicOut(dg.Nothing), description="Look, and cut the difference into shards.")
+    @dg.op(
+        name=f"plan_{name}",
+        ins=upstream,
+        out=dg.DynamicOut(dg.Nothing),
+        description="Look, and cut the difference into shards.",
+    )
     def plan(context: dg.OpExecutionContext, corpora: CorporaResource) -> Iterator[dg.DynamicOutput[None]]:
         with corpora.writing(context) as (corpus, writer):
             shards = stage.plan(corpus, writer)
@@ -32,58 +37,71 @@ def staged(name: str, stage: Stage, *, dep: str | None = None, schema: pa.Schema
         for shard in range(shards):
             yield dg.DynamicOutput(None, mapping_key=f"{shard}_of_{shards}")
 
-    @dg.op(name=f"do_{name}", ins={"start": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Do one shard of the difference.")
+    @dg.op(
+        name=f"do_{name}",
+        ins={"start": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        description="Do one shard of the difference.",
+    )
     def do(context: dg.OpExecutionContext, corpora: CorporaResource) -> None:
         shard, _, shards = str(context.get_mapping_key()).partition("_of_")
         with corpora.writing(context) as (corpus, writer):
             stage.do(corpus, writer, int(shard), int(shards))
 
-    @dg.op(name=f"seal_{name}", ins={"done": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing), description="Verify that nothing is left.")
+    @dg.op(
+        name=f"seal_{name}",
+        ins={"done": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        description="Verify that nothing is left.",
+    )
     def seal(context: dg.OpExecutionContext, corpora: CorporaResource) -> Iterator[dg.Output[None]]:
         with corpora.writing(context) as (corpus, writer):
             made = stage.seal(corpus, writer)
         yield dg.Output(None, metadata=_figures(made), data_version=dg.DataVersion(made.data_version))
 
     common = {"name": name, "partitions_def": CORPUS, "group_name": GROUP, "metadata": _definition(schema), **spec}
+
+    def source() -> Any:
+        return seal(plan().map(do).collect())
+
+    def derived(upstream: Any) -> Any:
+        return seal(plan(upstream).map(do).collect())
+
+    asset: dg.AssetsDefinition
     if dep is None:
-
-        @dg.graph_asset(**common)
-        def asset() -> Any:
-            return seal(plan().map(do).collect())
-
+        asset = dg.graph_asset(**common)(source)
     else:
-
-        @dg.graph_asset(ins={"upstream": dg.AssetIn(key=dep, dagster_type=dg.Nothing)}, **common)
-        def asset(upstream: Any) -> Any:
-            return seal(plan(upstream).map(do).collect())
-
+        asset = dg.graph_asset(ins={"upstream": dg.AssetIn(key=dep, dagster_type=dg.Nothing)}, **common)(derived)
     return asset
 
 
 def single(name: str, make: Make, *, deps: Sequence[str], **spec: Any) -> dg.AssetsDefinition:
     """Define a partitioned asset made in one step by `make`. `spec`: description, kinds, code_version."""
 
-    @dg.asset(name=name, deps=[dg.AssetKey(dep) for dep in deps], partitions_def=CORPUS, group_name=GROUP, **spec)
     def asset(context: dg.AssetExecutionContext, corpora: CorporaResource) -> dg.MaterializeResult[None]:
         with corpora.writing(context.op_execution_context) as (corpus, writer):
             made = make(corpus, writer)
         return dg.MaterializeResult(metadata=_figures(made), data_version=dg.DataVersion(made.data_version))
 
-    return asset
+    upstream = [dg.AssetKey(dep) for dep in deps]
+    return dg.asset(name=name, deps=upstream, partitions_def=CORPUS, group_name=GROUP, **spec)(asset)
 
 
 def _figures(made: Materialised) -> dict[str, Any]:
     shown: dict[str, Any] = {"dagster/row_count": made.rows}
     for name, value in made.metrics.items():
-        is_file = isinstance(value, str) and value.startswith("/")
-        shown[name] = dg.MetadataValue.path(value) if is_file else value
+        shown[name] = dg.MetadataValue.path(value) if isinstance(value, str) and value.startswith("/") else value
     return shown
 
 
 def _definition(schema: pa.Schema) -> dict[str, Any]:
     """Return the column schema as the UI shows it."""
     columns = [
-        dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable, unique=position == 0))
+        dg.TableColumn(
+            field.name,
+            str(field.type),
+            constraints=dg.TableColumnConstraints(nullable=field.nullable, unique=position == 0),
+        )
         for position, field in enumerate(schema)
     ]
     return {"dagster/column_schema": dg.TableSchema(columns=columns)}

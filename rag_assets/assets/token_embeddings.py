@@ -9,7 +9,8 @@ token_embeddings = staged(
     stage,
     dep="chunks",
     schema=table("FINGERPRINT", 384).schema,
-    description="Compact token vectors and the pooled vector of every chunk, from one forward pass; one table per model, so that a model change builds beside what is live.",
+    description="Compact token vectors and the pooled vector of every chunk, from one forward pass; one table "
+    "per model, so that a model change builds beside what is live.",
     kinds={"lance", "pytorch"},
     code_version="1",
 )

@@ -25,5 +25,7 @@ def _gate(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
 
 
 audit_ragas_report = audit(
-    "ragas_report", {"gate": "The candidate's answers are not worse than live's by more than the allowed drop, query by query."}, _gate
+    "ragas_report",
+    {"gate": "The candidate's answers are not worse than live's by more than the allowed drop, query by query."},
+    _gate,
 )

@@ -1,4 +1,4 @@
-"""The checks of the indexes: they hold exactly the table's chunks, their files are whole, and chunks find themselves."""
+"""The checks of the indexes: they hold exactly the table's chunks, their files are whole, chunks find themselves."""
 
 from collections.abc import Iterator
 from functools import partial

@@ -24,7 +24,9 @@ class Verdict:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def audit(asset: str, checks: Mapping[str, str], run: Callable[[Corpus, CorpusWriter], Iterable[Verdict]]) -> dg.AssetChecksDefinition:
+def audit(
+    asset: str, checks: Mapping[str, str], run: Callable[[Corpus, CorpusWriter], Iterable[Verdict]]
+) -> dg.AssetChecksDefinition:
     """Define the checks of one asset, name → description, all judged in one step by `run`."""
     specs = [
         dg.AssetCheckSpec(name, asset=dg.AssetKey(asset), description=description, blocking=True, partitions_def=CORPUS)
@@ -40,7 +42,11 @@ def audit(asset: str, checks: Mapping[str, str], run: Callable[[Corpus, CorpusWr
             if verdict.check in keys:
                 severity = dg.AssetCheckSeverity.ERROR if verdict.blocks else dg.AssetCheckSeverity.WARN
                 yield dg.AssetCheckResult(
-                    asset_key=keys[verdict.check], check_name=verdict.check, passed=verdict.passed, severity=severity, metadata=dict(verdict.metadata)
+                    asset_key=keys[verdict.check],
+                    check_name=verdict.check,
+                    passed=verdict.passed,
+                    severity=severity,
+                    metadata=dict(verdict.metadata),
                 )
 
     return audit_asset

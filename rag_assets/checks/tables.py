@@ -47,7 +47,9 @@ def _documents(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
     yield Verdict("readable", not failed, systemic, ids_metadata(failed))
     diff = state.documents
     left = sorted({*diff.missing, *diff.changed, *diff.reparse, *diff.gone})
-    yield Verdict("agrees_with_sources", not left and not diff.short, False, ids_metadata(left) | {"short_of_target": diff.short})
+    yield Verdict(
+        "agrees_with_sources", not left and not diff.short, False, ids_metadata(left) | {"short_of_target": diff.short}
+    )
 
 
 def _chunks(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
@@ -80,7 +82,8 @@ audit_chunks = audit(
     "chunks",
     {
         "contract": CONTRACT,
-        "covers_documents": "Every searchable document is cut completely, from its present text, by the present chunker.",
+        "covers_documents": "Every searchable document is cut completely, from its present text, by the "
+        "present chunker.",
         "no_orphans": "No chunk outlives its document.",
     },
     _chunks,
@@ -89,7 +92,8 @@ audit_token_embeddings = audit(
     "token_embeddings",
     {
         "contract": CONTRACT,
-        "covers_chunks": "Every chunk has embeddings of its own text, with as many token vectors as the tokenizer counts.",
+        "covers_chunks": "Every chunk has embeddings of its own text, with as many token vectors as the "
+        "tokenizer counts.",
         "no_orphans": "No embeddings without a chunk.",
     },
     _token_embeddings,

@@ -1,4 +1,6 @@
-"""`rag-assets`: the commands, the options they share, and how errors leave: one line and an exit code, never a traceback."""
+"""`rag-assets`: the commands, the options they share, and how errors leave: one line and an exit code, never a
+traceback.
+"""
 
 import sys
 from typing import Annotated
@@ -27,7 +29,9 @@ app.command("ui")(ui.ui)
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
     if version:
         from importlib.metadata import version as installed
 

@@ -1,4 +1,6 @@
-"""What commands print with: Rich on a terminal, plain lines elsewhere, one JSON object with --json; progress with an ETA."""
+"""What commands print with: Rich on a terminal, plain lines elsewhere, one JSON object with --json; progress with an
+ETA.
+"""
 
 import json
 import sys
@@ -8,7 +10,15 @@ from typing import Any
 from uuid import uuid4
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from resources.observability.logging import configure_logging, correlated
@@ -57,6 +67,13 @@ def working() -> Iterator[None]:
             with reporting_to(LineReporter()):
                 yield
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=Console(stderr=True)) as progress, reporting_to(BarReporter(progress)):
             yield

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-
 from rag_assets.cli.options import ConfigOption, JsonOption
 
 
@@ -51,5 +50,3 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return ", ".join(value)
     return "-" if value is None else value
-
-

@@ -1,6 +1,7 @@
 """`doctor`: is everything here that a corpus needs, and is what is stored sound?"""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import typer
@@ -18,10 +19,17 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
 
     settings = load_settings(config)
     with working():
-        findings = [finding for look in (_packages, _disk, _dagster, _models, _corpora) for finding in _guarded(look, settings)]
+        findings = [
+            finding for look in (_packages, _disk, _dagster, _models, _corpora) for finding in _guarded(look, settings)
+        ]
     well = all(good for _, good, _ in findings)
     if json:
-        print_json({"well": well, "findings": [{"what": what, "well": good, "detail": detail} for what, good, detail in findings]})
+        print_json(
+            {
+                "well": well,
+                "findings": [{"what": what, "well": good, "detail": detail} for what, good, detail in findings],
+            }
+        )
     else:
         for what, good, detail in findings:
             console.print(f"{'[green]ok[/green]  ' if good else '[red]bad[/red] '} {what}: {detail}")
@@ -35,7 +43,7 @@ def _guarded(look: Callable[[Any], Iterator[Finding]], settings: Any) -> Iterato
     try:
         yield from look(settings)
     except RagAssetsError as error:
-        yield look.__name__.strip("_"), False, str(error)
+        yield "settings or store", False, str(error)
 
 
 def _packages(settings: Any) -> Iterator[Finding]:
@@ -46,7 +54,12 @@ def _packages(settings: Any) -> Iterator[Finding]:
             yield f"package {name}", True, version(name)
         except PackageNotFoundError:
             optional = name == "ragas"
-            yield f"package {name}", optional, "not installed" + ("; pip install 'rag-assets[ragas]' adds RAGAS's metrics to reports" if optional else "")
+            yield (
+                f"package {name}",
+                optional,
+                "not installed"
+                + ("; pip install 'rag-assets[ragas]' adds RAGAS's metrics to reports" if optional else ""),
+            )
 
 
 def _disk(settings: Any) -> Iterator[Finding]:
@@ -67,7 +80,12 @@ def _dagster(settings: Any) -> Iterator[Finding]:
 
     with open_instance(settings) as instance:
         running = len(instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)))
-        yield "dagster", not instance.telemetry_enabled, f"home {settings.dagster_home}, {running} runs in progress, telemetry {'on' if instance.telemetry_enabled else 'off'}"
+        yield (
+            "dagster",
+            not instance.telemetry_enabled,
+            f"home {settings.dagster_home}, {running} runs in progress, telemetry "
+            f"{'on' if instance.telemetry_enabled else 'off'}",
+        )
 
 
 def _models(settings: Any) -> Iterator[Finding]:
@@ -75,17 +93,22 @@ def _models(settings: Any) -> Iterator[Finding]:
 
     for model in sorted({corpus.model for corpus in settings.corpora.values()}):
         identity = model_identity(model)
-        yield f"model {model}", True, f"weights sha256 {identity.weights_sha256[:12]}…, {identity.dimension} dimensions, at most {identity.max_tokens} tokens"
+        yield (
+            f"model {model}",
+            True,
+            f"weights sha256 {identity.weights_sha256[:12]}…, {identity.dimension} dimensions, at most "
+            f"{identity.max_tokens} tokens",
+        )
 
 
 def _corpora(settings: Any) -> Iterator[Finding]:
     from resources.corpus import corpus_names
 
     for name in corpus_names(settings):
-        yield from _guarded(lambda settings, name=name: _corpus(settings, name), settings)
+        yield from _guarded(partial(_corpus, name), settings)
 
 
-def _corpus(settings: Any, name: str) -> Iterator[Finding]:
+def _corpus(name: str, settings: Any) -> Iterator[Finding]:
     from resources.corpus import open_corpus
     from resources.index.generation import verify
 
@@ -95,4 +118,8 @@ def _corpus(settings: Any, name: str) -> Iterator[Finding]:
         yield f"corpus {name}", True, "not built yet"
         return
     problems = [problem for index in (live.dense, live.bm25) for problem in verify(store.indexes / index)]
-    yield f"corpus {name}", not problems, "; ".join(problems) or f"snapshot {live.number}, indexes whole ({live.counts['chunks']:,} chunks)"
+    yield (
+        f"corpus {name}",
+        not problems,
+        "; ".join(problems) or f"snapshot {live.number}, indexes whole ({live.counts['chunks']:,} chunks)",
+    )

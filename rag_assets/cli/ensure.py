@@ -23,10 +23,22 @@ class State(StrEnum):
 
 def ensure(
     state: Annotated[State, typer.Argument(help="The state the corpus must be in.")],
-    docs: Annotated[int | None, typer.Option("--docs", min=1, help="The first N document ids in order; default all.", show_default=False)] = None,
-    source: Annotated[list[str] | None, typer.Option("--source", help="beir:PATH, folder:PATH or pydoc; replaces the corpus's sources and is remembered.", show_default=False)] = None,
+    docs: Annotated[
+        int | None,
+        typer.Option("--docs", min=1, help="The first N document ids in order; default all.", show_default=False),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="beir:PATH, folder:PATH or pydoc; replaces the corpus's sources and is remembered.",
+            show_default=False,
+        ),
+    ] = None,
     auto_fix: Annotated[bool, typer.Option("--auto-fix", help="Repair what is missing.")] = False,
-    validate_only: Annotated[bool, typer.Option("--validate-only", help="Only look (the default); nothing is written.")] = False,
+    validate_only: Annotated[
+        bool, typer.Option("--validate-only", help="Only look (the default); nothing is written.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a repair would do; nothing is written.")] = False,
     corpus: CorpusOption = DEFAULT,
     config: ConfigOption = None,
@@ -60,7 +72,9 @@ def ensure(
 
 
 def _target(settings: "Settings", name: str, docs: int | None, source: list[str] | None) -> Any:
-    """Return what the corpus remembers, changed by this command's options; at least N documents: a smaller N takes nothing away."""
+    """Return what the corpus remembers, changed by this command's options; at least N documents: a smaller N takes
+    nothing away.
+    """
     from resources.corpus import corpus_folder
     from resources.sources.registry import parse_source
     from resources.targets import read_target
@@ -86,10 +100,10 @@ def _remember(corpus: "Corpus") -> None:
 def _repair(settings: "Settings", corpus: "Corpus", state: State, issues: list["DriftIssue"]) -> dict[str, Any]:
     from rag_assets.instance import open_instance
     from rag_assets.runs import materialise
-    from resources.reconciliation.analyse import TargetState
+    from resources.reconciliation.analyse import TARGET_STATES
 
     only_tables = state == State.token_embeddings
-    assets = list(TargetState.STAGES[state]) if only_tables else None
+    assets = list(TARGET_STATES[state]) if only_tables else None
     reason = ", ".join(sorted({issue.type for issue in issues}))
     with open_instance(settings) as instance:
         outcome = materialise(settings, corpus, assets, instance, reason)
@@ -97,11 +111,22 @@ def _repair(settings: "Settings", corpus: "Corpus", state: State, issues: list["
 
 
 def _actions(issues: list["DriftIssue"]) -> list[dict[str, Any]]:
-    return [{"action": issue.action, "because": issue.type, "where": issue.where, "affected": issue.affected} for issue in issues]
+    return [
+        {"action": issue.action, "because": issue.type, "where": issue.where, "affected": issue.affected}
+        for issue in issues
+    ]
 
 
 def _show(
-    corpus: "Corpus", state: State, issues: list["DriftIssue"], plan: list[dict[str, Any]], report: dict[str, Any], *, as_json: bool, repaired: bool, wants_fix: bool
+    corpus: "Corpus",
+    state: State,
+    issues: list["DriftIssue"],
+    plan: list[dict[str, Any]],
+    report: dict[str, Any],
+    *,
+    as_json: bool,
+    repaired: bool,
+    wants_fix: bool,
 ) -> None:
     from rag_assets.cli.console import console, print_json, print_table
     from rag_assets.cli.figures import metrics_rows
@@ -128,7 +153,10 @@ def _show(
         print_table(
             f"{corpus.name}: what differs from {state}",
             ("severity", "drift", "where", "affected", "repair", "what"),
-            [(one.severity.name.lower(), one.type, one.where, one.affected, one.action, one.description) for one in issues],
+            [
+                (one.severity.name.lower(), one.type, one.where, one.affected, one.action, one.description)
+                for one in issues
+            ],
         )
     if report["problem"]:
         console.print(f"[red]{report['problem']}[/red]")

@@ -9,8 +9,15 @@ from rag_assets.cli.options import DEFAULT, ConfigOption, CorpusOption, JsonOpti
 
 
 def evaluate(
-    beir: Annotated[Path | None, typer.Option("--beir", help="A BEIR directory: becomes a throw-away corpus.", show_default=False)] = None,
-    pipelines: Annotated[str | None, typer.Option("--pipelines", help="Names, separated by commas; default those of the settings.", show_default=False)] = None,
+    beir: Annotated[
+        Path | None, typer.Option("--beir", help="A BEIR directory: becomes a throw-away corpus.", show_default=False)
+    ] = None,
+    pipelines: Annotated[
+        str | None,
+        typer.Option(
+            "--pipelines", help="Names, separated by commas; default those of the settings.", show_default=False
+        ),
+    ] = None,
     corpus: CorpusOption = DEFAULT,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -33,16 +40,18 @@ def evaluate(
 
 def _corpus(settings: Any, name: str, pipelines: tuple[str, ...] | None) -> dict[str, Any]:
     from resources.corpus import open_corpus
-    from resources.materialisation.report import evaluate_view
-    from resources.retrieval.snapshot import open_live
+    from resources.materialisation.report import evaluate_view, judged_queries
+    from resources.retrieval.snapshot import open_live, served_documents
 
     opened = open_corpus(settings, name)
-    evaluation = evaluate_view(opened, open_live(opened.store), pipelines or opened.settings.evaluation.pipelines)
+    view = open_live(opened.store)
+    judged = judged_queries(opened, served_documents(opened.store, view.manifest))
+    evaluation = evaluate_view(opened, view, judged, pipelines or opened.settings.evaluation.pipelines)
     return {"dataset": name, **evaluation.as_json()}
 
 
 def _beir(settings: Any, name: str, folder: Path, pipelines: tuple[str, ...] | None) -> dict[str, Any]:
-    """Build the directory as a corpus of its own in a temporary RAG_HOME, with the settings of `name` or the defaults."""
+    """Build the directory as a corpus of its own in a temporary RAG_HOME, with the settings of corpus `name`."""
     import tempfile
 
     import dagster as dg
@@ -50,8 +59,9 @@ def _beir(settings: Any, name: str, folder: Path, pipelines: tuple[str, ...] | N
     from rag_assets.runs import materialise
     from resources.corpus import open_corpus
     from resources.errors import RagAssetsError
-    from resources.materialisation.report import evaluate_view
-    from resources.retrieval.snapshot import SnapshotView
+    from resources.materialisation.candidate import open_candidate
+    from resources.materialisation.report import evaluate_view, judged_queries
+    from resources.reconciliation.observe import SystemState
     from resources.sources.registry import parse_source
     from resources.store.lance_store import LanceStore
     from resources.targets import Target, remember_target
@@ -69,13 +79,8 @@ def _beir(settings: Any, name: str, folder: Path, pipelines: tuple[str, ...] | N
             outcome = materialise(throw_away, opened, built, instance, "eval")
         if not outcome.success:
             raise RagAssetsError(outcome.problem)
-        view: SnapshotView = _candidate(opened)
-        evaluation = evaluate_view(opened, view, pipelines or opened.settings.evaluation.pipelines)
+        state = SystemState(opened)
+        view = open_candidate(opened, state, "eval")
+        judged = judged_queries(opened, set(state.searchable["document_id"].to_pylist()))
+        evaluation = evaluate_view(opened, view, judged, pipelines or opened.settings.evaluation.pipelines)
     return {"dataset": folder.name, **evaluation.as_json()}
-
-
-def _candidate(corpus: Any) -> Any:
-    from resources.materialisation.candidate import open_candidate
-    from resources.reconciliation.observe import SystemState
-
-    return open_candidate(corpus, SystemState(corpus), "eval")

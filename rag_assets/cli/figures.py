@@ -8,7 +8,9 @@ def metrics_rows(metrics: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], l
     """Return column names and one row a pipeline; nested latencies become columns of their own."""
     flat = {pipeline: _flatten(figures) for pipeline, figures in metrics.items()}
     names = list(dict.fromkeys(name for figures in flat.values() for name in figures))
-    return ["pipeline", *names], [[pipeline, *(figures.get(name, "") for name in names)] for pipeline, figures in flat.items()]
+    return ["pipeline", *names], [
+        [pipeline, *(figures.get(name, "") for name in names)] for pipeline, figures in flat.items()
+    ]
 
 
 def _flatten(figures: Mapping[str, Any]) -> dict[str, Any]:

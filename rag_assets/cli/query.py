@@ -11,7 +11,9 @@ def query(
     text: Annotated[str, typer.Argument(help="The question.")],
     pipeline: Annotated[str, typer.Option("--pipeline", help="bm25, basic, hybrid or colbert.")] = "hybrid",
     k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many documents to retrieve.")] = 5,
-    explain: Annotated[bool, typer.Option("--explain", help="Show the retrieved chunks and the parts of their scores.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the retrieved chunks and the parts of their scores.")
+    ] = False,
     corpus: CorpusOption = DEFAULT,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -45,8 +47,14 @@ def _show(found: "object", *, explain: bool) -> None:
         console.print(f"  {sentence.text} [bold]\\[{sentence.citation}][/bold]", markup=True)
     console.print()
     for citation in found.citations:
-        console.print(f"[bold]\\[{citation.number}][/bold] {citation.title or citation.key} ({citation.document_id}, characters {citation.start}-{citation.end})")
+        console.print(
+            f"[bold]\\[{citation.number}][/bold] {citation.title or citation.key} ({citation.document_id}, "
+            f"characters {citation.start}-{citation.end})"
+        )
     console.print(f"\nExtractive answer ({found.pipeline}): sentences quoted verbatim, no language model.")
     if explain:
-        rows = [(number, hit.document_id, hit.score, ", ".join(f"{name} {value:.3f}" for name, value in hit.parts.items())) for number, hit in enumerate(found.hits, 1)]
+        rows = [
+            (number, hit.document_id, hit.score, ", ".join(f"{name} {value:.3f}" for name, value in hit.parts.items()))
+            for number, hit in enumerate(found.hits, 1)
+        ]
         print_table("Retrieved", ("rank", "document", "score", "parts"), rows)

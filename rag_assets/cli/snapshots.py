@@ -25,18 +25,36 @@ def list_snapshots(corpus: CorpusOption = DEFAULT, config: ConfigOption = None, 
     snapshots = _open(config, corpus).store.snapshots
     manifests = [snapshots.read(number) for number in reversed(snapshots.numbers())]
     if json:
-        print_json({"corpus": corpus, "live": manifests[0].number if manifests else None, "snapshots": [one.model_dump(mode="json") for one in manifests]})
+        print_json(
+            {
+                "corpus": corpus,
+                "live": manifests[0].number if manifests else None,
+                "snapshots": [one.model_dump(mode="json") for one in manifests],
+            }
+        )
         return
     columns = ("number", "kind", "created", "documents", "chunks", "removed", "model", "pinned", "run")
     rows = [
-        (one.number, one.kind, one.created, one.counts["documents"], one.counts["chunks"], len(one.removed_documents), one.model, "yes" if one.pinned else "", one.run)
+        (
+            one.number,
+            one.kind,
+            one.created,
+            one.counts["documents"],
+            one.counts["chunks"],
+            len(one.removed_documents),
+            one.model,
+            "yes" if one.pinned else "",
+            one.run,
+        )
         for one in manifests
     ]
     print_table(f"{corpus}: {len(rows)} snapshots, the highest is live", columns, rows)
 
 
 @app.command()
-def diff(old: Number, new: Number, corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: JsonOption = False) -> None:
+def diff(
+    old: Number, new: Number, corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Say which documents two snapshots serve differently."""
     from rag_assets.cli.console import console, print_json
     from resources.retrieval.snapshot import served_documents
@@ -52,15 +70,23 @@ def diff(old: Number, new: Number, corpus: CorpusOption = DEFAULT, config: Confi
         print_json({"corpus": corpus, "old": old, "new": new, **changes})
         return
     for kind, ids in changes.items():
-        console.print(f"{kind}: {len(ids)}" + (f" ({', '.join(ids[:5])}{', …' if len(ids) > 5 else ''})" if ids else ""))
+        console.print(
+            f"{kind}: {len(ids)}" + (f" ({', '.join(ids[:5])}{', …' if len(ids) > 5 else ''})" if ids else "")
+        )
 
 
 @app.command()
-def rollback(number: Number, corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: JsonOption = False) -> None:
+def rollback(
+    number: Number, corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: JsonOption = False
+) -> None:
     """Serve an older snapshot's content again, under a new number, pinned until `snapshots unpin`."""
     from resources.materialisation.rollback import roll_back
 
-    _report(roll_back(_open(config, corpus), number), json, f"serves what snapshot {number} served; pinned until: rag-assets snapshots unpin")
+    _report(
+        roll_back(_open(config, corpus), number),
+        json,
+        f"serves what snapshot {number} served; pinned until: rag-assets snapshots unpin",
+    )
 
 
 @app.command()

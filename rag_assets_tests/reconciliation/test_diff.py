@@ -11,12 +11,19 @@ SMALL = st.sampled_from(["x", "y"])
 
 
 def documents(rows):
-    schema = pa.schema([(name, pa.string()) for name in ("document_id", "source", "version", "media_type", "status", "fingerprint")])
+    schema = pa.schema(
+        [(name, pa.string()) for name in ("document_id", "source", "version", "media_type", "status", "fingerprint")]
+    )
     return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
 
 
 def listing(versions):
-    return pa.table({"document_id": pa.array(list(versions), pa.string()), "version": pa.array(list(versions.values()), pa.string())})
+    return pa.table(
+        {
+            "document_id": pa.array(list(versions), pa.string()),
+            "version": pa.array(list(versions.values()), pa.string()),
+        }
+    )
 
 
 @given(
@@ -28,7 +35,11 @@ def listing(versions):
 def test_documents(listed, stored, target, protected):
     rows = [(one, "s", version, "text/plain", status, parser) for one, (version, status, parser) in stored.items()]
     diff = documents_diff(
-        listing(listed), documents(rows), fingerprints={("s", "text/plain"): "x"}, target=target, protected={"s"} if protected else ()
+        listing(listed),
+        documents(rows),
+        fingerprints={("s", "text/plain"): "x"},
+        target=target,
+        protected={"s"} if protected else (),
     )
     wanted = sorted(listed)[:target]
     assert diff.missing == [one for one in wanted if one not in stored]
@@ -63,7 +74,9 @@ def test_chunks(wanted, cut, lost):
         for ordinal in range(of)
         if (one, ordinal) not in lost
     ]
-    hashes = pa.table({"document_id": pa.array(list(wanted), pa.string()), "text_hash": pa.array(list(wanted.values()), pa.string())})
+    hashes = pa.table(
+        {"document_id": pa.array(list(wanted), pa.string()), "text_hash": pa.array(list(wanted.values()), pa.string())}
+    )
     diff = chunks_diff(hashes, chunk_table(rows), chunker="x")
     held = {one: [row for row in rows if row[1] == one] for one in wanted}
     stale_text = {one for one in wanted if held[one] and held[one][0][4] != wanted[one]}
@@ -81,7 +94,11 @@ def test_a_doubled_chunk_row_is_drift_too():
     assert chunks_diff(hashes, chunk_table(rows), chunker="x").missing == ["d1"]
 
 
-@given(st.dictionaries(IDS, st.tuples(SMALL, st.integers(1, 2))), st.dictionaries(IDS, st.tuples(SMALL, st.integers(1, 2))), st.sets(IDS))
+@given(
+    st.dictionaries(IDS, st.tuples(SMALL, st.integers(1, 2))),
+    st.dictionaries(IDS, st.tuples(SMALL, st.integers(1, 2))),
+    st.sets(IDS),
+)
 def test_embeddings(chunks, stored, bad):
     def table(rows, count):
         return pa.table(
@@ -97,16 +114,22 @@ def test_embeddings(chunks, stored, bad):
     assert diff.missing == sorted(chunks.keys() - stored.keys())
     assert diff.orphans == sorted(stored.keys() - chunks.keys())
     assert diff.stale_text == sorted(one for one in both if chunks[one][0] != stored[one][0])
-    assert diff.incomplete == sorted(one for one in both if chunks[one][0] == stored[one][0] and chunks[one][1] != stored[one][1])
+    assert diff.incomplete == sorted(
+        one for one in both if chunks[one][0] == stored[one][0] and chunks[one][1] != stored[one][1]
+    )
     assert diff.quarantined == sorted(both & bad)
 
 
 @given(st.dictionaries(IDS, st.none() | SMALL), st.dictionaries(IDS, SMALL))
 def test_index(wanted, indexed):
     def table(rows):
-        return pa.table({"chunk_id": pa.array(list(rows), pa.string()), "checksum": pa.array(list(rows.values()), pa.string())})
+        return pa.table(
+            {"chunk_id": pa.array(list(rows), pa.string()), "checksum": pa.array(list(rows.values()), pa.string())}
+        )
 
     diff = index_diff(table(wanted), table(indexed))
     assert diff.missing == sorted(wanted.keys() - indexed.keys())
     assert diff.extra == sorted(indexed.keys() - wanted.keys())
-    assert diff.changed == sorted(one for one in wanted.keys() & indexed.keys() if wanted[one] not in (None, indexed[one]))
+    assert diff.changed == sorted(
+        one for one in wanted.keys() & indexed.keys() if wanted[one] not in (None, indexed[one])
+    )

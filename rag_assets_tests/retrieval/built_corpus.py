@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from resources.chunking.base import embedding_input
 from resources.embedding.encoder import EncodedBatch, Encoder, load_encoder
 from resources.identity import chunk_id, digest
 from resources.index.bm25 import Bm25Index, Bm25Parameters, build_bm25
@@ -78,16 +79,32 @@ class BuiltCorpus:
 
 
 def build(texts: Sequence[Text], folder: Path, pieces: int = 1) -> BuiltCorpus:
-    """Embed and index the texts, each cut into at most `pieces` chunks that fit the model; empty ones are left out."""
+    """Chunk, embed and index the texts; empty ones are left out."""
+    rows = chunk(texts, pieces)
+    return index(rows, {f"beir:{one.key}": one.title for one in texts}, embed(rows), folder)
+
+
+def chunk(texts: Sequence[Text], pieces: int = 1) -> dict[str, ChunkRow]:
+    """Cut each text into at most `pieces` chunks that fit the model."""
     encoder = load_encoder(MODEL)
     rows: dict[str, ChunkRow] = {}
     for one in texts:
         document = f"beir:{one.key}"
         for ordinal, (start, end) in enumerate(_pieces(one, encoder, pieces)):
             text = one.text[start:end]
-            chunk = chunk_id(document, one.title, text, 0)
-            rows[chunk] = ChunkRow(chunk, document, one.title, text, start, end, ordinal)
-    vectors = encoder.encode([f"{row.heading}\n{row.text}".strip() for row in rows.values()])
+            name = chunk_id(document, one.title, text, 0)
+            rows[name] = ChunkRow(name, document, one.title, text, start, end, ordinal)
+    return rows
+
+
+def embed(rows: dict[str, ChunkRow]) -> EncodedBatch:
+    """Run the model over the chunks."""
+    return load_encoder(MODEL).encode([embedding_input(row.heading, row.text) for row in rows.values()])
+
+
+def index(rows: dict[str, ChunkRow], titles: dict[str, str], vectors: EncodedBatch, folder: Path) -> BuiltCorpus:
+    """Build both indexes under `folder`."""
+    encoder = load_encoder(MODEL)
     entries = pa.table(
         {
             "chunk_id": list(rows),
@@ -126,7 +143,6 @@ def build(texts: Sequence[Text], folder: Path, pieces: int = 1) -> BuiltCorpus:
         previous=None,
         parameters=Bm25Parameters(),
     )
-    titles = {f"beir:{one.key}": one.title for one in texts}
     return BuiltCorpus(folder, rows, titles, vectors, dense, bm25)
 
 

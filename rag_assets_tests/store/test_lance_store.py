@@ -1,4 +1,6 @@
-"""The embedded store: atomic upserts and replacements, fixed versions, ids of any alphabet, and errors instead of emptiness."""
+"""The embedded store: atomic upserts and replacements, fixed versions, ids of any alphabet, and errors instead of
+emptiness.
+"""
 
 import json
 
@@ -17,7 +19,10 @@ IDS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")
 
 
 def rows(pairs: dict[str, str], table: str = "t") -> pa.Table:
-    return pa.table({"row_id": list(pairs), "table": [table] * len(pairs), "id": list(pairs), "reason": list(pairs.values())}, schema=QUARANTINE.schema)
+    return pa.table(
+        {"row_id": list(pairs), "table": [table] * len(pairs), "id": list(pairs), "reason": list(pairs.values())},
+        schema=QUARANTINE.schema,
+    )
 
 
 def held(store: LanceStore, version: int | None = None) -> dict[str, str]:
@@ -64,7 +69,11 @@ def test_any_unicode_id_is_written_found_and_deleted(tmp_path_factory, pairs, da
     some = data.draw(st.lists(st.sampled_from(sorted(pairs)), unique=True))
     found = store.take(QUARANTINE, ("row_id",), [*some, "not there"], version=store.version(QUARANTINE))
     assert sorted(found["row_id"].to_pylist()) == sorted(some)
-    scanned = [one for batch in store.batches(QUARANTINE, ("row_id",), keys=some) for one in batch["row_id"].to_pylist()] if some else []
+    scanned = (
+        [one for batch in store.batches(QUARANTINE, ("row_id",), keys=some) for one in batch["row_id"].to_pylist()]
+        if some
+        else []
+    )
     assert sorted(scanned) == sorted(some)
     store.delete(QUARANTINE, some)
     assert held(store) == {key: value for key, value in pairs.items() if key not in some}
@@ -80,7 +89,9 @@ def test_deleting_nothing_deletes_nothing(store):
 def test_many_keys_are_read_in_bounded_filters(store):
     many = {f"id-{number:05d}": "x" for number in range(5000)}
     store.upsert(QUARANTINE, rows(many))
-    found = [one for batch in store.batches(QUARANTINE, ("row_id",), keys=list(many)) for one in batch["row_id"].to_pylist()]
+    found = [
+        one for batch in store.batches(QUARANTINE, ("row_id",), keys=list(many)) for one in batch["row_id"].to_pylist()
+    ]
     assert sorted(found) == sorted(many)
 
 
@@ -117,7 +128,9 @@ def test_a_retained_version_survives_clean_up(store):
     store.upsert(QUARANTINE, rows({"a": "2"}))
     from datetime import timedelta
 
-    lance.dataset(store.folder / "quarantine.lance").cleanup_old_versions(timedelta(0), error_if_tagged_old_versions=False)
+    lance.dataset(store.folder / "quarantine.lance").cleanup_old_versions(
+        timedelta(0), error_if_tagged_old_versions=False
+    )
     assert held(store, version) == {"a": "1"}
 
 

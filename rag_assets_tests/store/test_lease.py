@@ -38,7 +38,13 @@ def test_a_released_lease_is_free_at_once(tmp_path):
 
 
 def test_a_killed_process_holds_nothing(tmp_path):
-    code = f"import os; from pathlib import Path; from resources.store.lease import Lease; Lease(Path({str(tmp_path)!r}), 'c').acquire('dead', wait=0); os.kill(os.getpid(), 9)"
+    code = f"""
+import os
+from pathlib import Path
+from resources.store.lease import Lease
+Lease(Path({str(tmp_path)!r}), "c").acquire("dead", wait=0)
+os.kill(os.getpid(), 9)
+"""
     subprocess.run([sys.executable, "-c", code], check=False)
     holder = Lease(tmp_path, "c").holder()
     assert holder is not None and holder.owner == "dead"

@@ -10,8 +10,9 @@ from resources.store.snapshots import Manifest, Snapshots
 
 def manifest(number: int, **changes) -> Manifest:
     fields = {
-        "number": number, "corpus": "c", "kind": "publish", "created": "2026-01-01T00:00:00+00:00", "run": "r", "content": "x",
-        "documents_version": 1, "chunks_version": 1, "embeddings_version": 1, "model": "m", "model_fingerprint": "f", "dimension": 384,
+        "number": number, "corpus": "c", "kind": "publish", "created": "2026-01-01T00:00:00+00:00", "run": "r",
+        "content": "x", "model": "m", "model_fingerprint": "f", "dimension": 384,
+        "documents_version": 1, "chunks_version": 1, "embeddings_version": 1,
         "dense": "dense-1", "bm25": "bm25-1", "chunks_digest": "d", "counts": {"documents": 2}, "report": None,
     }  # fmt: skip
     return Manifest(**fields | changes)

@@ -52,7 +52,10 @@ class Citation:
 
 @dataclass(frozen=True)
 class Answer:
-    """The sentences, best first, the passages they stand in, and all hits of the pipeline. Empty when nothing was found."""
+    """The sentences, best first, the passages they stand in, and all hits of the pipeline.
+
+    Empty when nothing was found.
+    """
 
     query: str
     pipeline: str
@@ -66,7 +69,9 @@ class Answer:
         """What a reader should know about how this answer came to be."""
         if not self.sentences:
             return "Nothing was found in this corpus."
-        return "Extractive answer: sentences quoted verbatim from the cited passages; no language model wrote any of it."
+        return (
+            "Extractive answer: sentences quoted verbatim from the cited passages; no language model wrote any of it."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer as plain values."""
@@ -122,7 +127,9 @@ def _sentences(chunk: ChunkRow) -> list[_Sentence]:
     for start, end in zip(ends, ends[1:], strict=False):
         text = chunk.text[start:end]
         trimmed.append(_Sentence(chunk, end - len(text.lstrip()), start + len(text.rstrip())))
-    return [one for one in trimmed if one.end - one.start >= SHORTEST] or [one for one in trimmed if one.end > one.start]
+    return [one for one in trimmed if one.end - one.start >= SHORTEST] or [
+        one for one in trimmed if one.end > one.start
+    ]
 
 
 def _best(view: RetrievalView, query: str, sentences: Sequence[_Sentence]) -> list[tuple[_Sentence, float]]:

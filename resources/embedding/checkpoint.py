@@ -6,6 +6,7 @@ Only small files are read here. Weights are hashed in `identity` and loaded in `
 import importlib.util
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,8 @@ class Checkpoint:
 
     @property
     def dimension(self) -> int:
+        """Numbers in one vector of the last hidden state."""
         return int(self.config["hidden_size"])
-
-    @property
-    def weight_files(self) -> list[Path]:
-        return sorted(self.path.glob("model*.safetensors"))
 
 
 def open_checkpoint(model: str) -> Checkpoint:
@@ -64,7 +62,9 @@ def _locate(model: str) -> Path:
     return _from_hugging_face(model)
 
 
+@cache
 def _from_hugging_face(model: str) -> Path:
+    """Fetch what the revision holds now, at most once per process; without a network, take what is cached."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 

@@ -24,6 +24,7 @@ class TokenCodec:
 
     @classmethod
     def for_model(cls, identity: ModelIdentity) -> "TokenCodec":
+        """Return the codec that belongs to the model's fingerprint."""
         return cls(shipped_projection(identity.weights_sha256))
 
     def project(self, tokens: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def _load_model(identity: ModelIdentity) -> "PreTrainedModel":
     from transformers.utils import logging
 
     device, dtype = _placement()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, report = AutoModel.from_pretrained(
             str(identity.path), dtype=dtype, local_files_only=True, output_loading_info=True

@@ -40,9 +40,11 @@ def neutral_texts() -> list[str]:
 
     texts = [paragraph for topic in topics.values() for paragraph in topic.split("\n\n")]
     for path in sorted(Path(ast.__file__).parent.glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                texts.append(ast.get_docstring(node) or "")
+        texts += [
+            ast.get_docstring(node) or ""
+            for node in ast.walk(ast.parse(path.read_bytes()))
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
     long_enough = [text for text in texts if len(text) >= 80]
     return long_enough[:: max(1, len(long_enough) // TEXTS)]
 
@@ -59,6 +61,7 @@ def token_vectors(texts: list[str], path: Path) -> Iterator[np.ndarray]:
 
 
 def main() -> None:
+    """Fit on the default model and write the file named on the command line."""
     checkpoint = open_checkpoint(DEFAULT_MODEL)
     vectors = token_vectors(neutral_texts(), checkpoint.path)
     mean, components = fit(vectors, checkpoint.dimension, KEPT_DIMENSIONS)

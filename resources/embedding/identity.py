@@ -73,7 +73,7 @@ def model_identity(model: str) -> ModelIdentity:
 
 def _weights_sha256(checkpoint: Checkpoint) -> str:
     """Return the hash of the weights; of several shards, the hash of their names and hashes."""
-    shards = [(file.name, _sha256(file, *_stamp(file))) for file in checkpoint.weight_files]
+    shards = [(file.name, _sha256(file, *_stamp(file))) for file in sorted(checkpoint.path.glob("model*.safetensors"))]
     if not shards:
         raise ModelError(f"{checkpoint.path} holds no weights (model*.safetensors); fetch or save the model again")
     if len(shards) == 1:

@@ -25,10 +25,12 @@ class Projection:
 
     @property
     def dimension(self) -> int:
+        """Numbers kept of a token vector."""
         return int(self.components.shape[1])
 
     @property
     def fingerprint(self) -> str:
+        """Identifies the numbers themselves, whatever file they came from."""
         return digest("projection", self.mean.tobytes(), self.components.tobytes())
 
 

@@ -24,7 +24,8 @@ CONFIDENCE = 0.95
 class GateDecision:
     """`compared` queries had an answer on both sides, `excluded` ones have no gold document left that is desired.
 
-    `mean_difference`: candidate minus live, and `interval`: its 95 % confidence interval; None when nothing was compared.
+    `mean_difference`: candidate minus live, and `interval`: its 95 % confidence interval; None when nothing was
+    compared.
     """
 
     publish: bool

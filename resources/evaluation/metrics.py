@@ -1,4 +1,7 @@
-"""Retrieval metrics per query, through the `ir_measures` library (trec_eval's definitions). No retrieval happens here."""
+"""Retrieval metrics per query, through the `ir_measures` library (trec_eval's definitions).
+
+No retrieval happens here.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,8 +25,9 @@ def per_query(judgments: Judgments, rankings: Rankings) -> dict[str, dict[str, f
     run = {
         query: {document: -float(rank) for rank, document in enumerate(rankings.get(query, ()))} for query in judgments
     }
+    qrels = {query: dict(grades) for query, grades in judgments.items()}
     names = {str(measure): name for name, measure in MEASURES.items()}
-    for found in ir_measures.iter_calc(list(MEASURES.values()), judgments, run):
+    for found in ir_measures.iter_calc(list(MEASURES.values()), qrels, run):
         scores[found.query_id][names[str(found.measure)]] = float(found.value)
     return scores
 

@@ -40,9 +40,8 @@ def unavailable() -> str:
     """Return why RAGAS cannot be used here, or nothing. Imports it, which takes seconds the first time."""
     os.environ["RAGAS_DO_NOT_TRACK"] = "true"
     try:
-        import rapidfuzz  # noqa: F401 - ragas imports it only when a text metric is made
-
         import ragas  # noqa: F401
+        import rapidfuzz  # noqa: F401 - ragas imports it only when a text metric is made
     except ImportError as error:
         return f"RAGAS context precision and recall were left out ({error}). Install them: {INSTALL}"
     return ""

@@ -1,4 +1,4 @@
-"""Which queries stand for all of them: chosen by the hash of their id, so the choice outlives additions and removals."""
+"""Which queries stand for all of them: chosen by the hash of their id, so the choice outlives changes."""
 
 from collections.abc import Sequence
 

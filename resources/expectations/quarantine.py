@@ -18,5 +18,7 @@ def quarantine(writer: CorpusWriter, contract: Contract) -> int:
     ours = stored.filter(pc.equal(stored["table"], contract.table))
     before = dict(zip(ours["row_id"].to_pylist(), ours["reason"].to_pylist(), strict=True))
     if before != {row["row_id"]: row["reason"] for row in rows}:
-        writer.replace(QUARANTINE, pa.Table.from_pylist(rows, schema=QUARANTINE.schema), column="table", values=[contract.table])
+        writer.replace(
+            QUARANTINE, pa.Table.from_pylist(rows, schema=QUARANTINE.schema), column="table", values=[contract.table]
+        )
     return len(rows)

@@ -12,12 +12,14 @@ import pandas as pd
 
 if TYPE_CHECKING:
     import great_expectations as gx
-    from great_expectations.expectations import Expectation
+    from great_expectations.expectations.expectation import Expectation
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one expectation: `bad` are the ids of the rows that break it, none when it is about the table as a whole."""
+    """What became of one expectation: `bad` are the ids of the rows that break it, none when it is about the table as a
+    whole.
+    """
 
     expectation: str
     column: str
@@ -40,9 +42,19 @@ def _outcome(result: Any, key: str) -> Outcome:
         raise ValueError(f"expectation {result.expectation_config.type} could not be evaluated: {failure}")
     bad = tuple(sorted({str(row[key]) for row in result.result.get("unexpected_index_list") or ()}))
     arguments = result.expectation_config.kwargs
-    column = arguments.get("column") or " = ".join(filter(None, (arguments.get("column_A"), arguments.get("column_B")))) or "table"
+    column = (
+        arguments.get("column")
+        or " = ".join(filter(None, (arguments.get("column_A"), arguments.get("column_B"))))
+        or "table"
+    )
     seen = result.result.get("partial_unexpected_list") or result.result.get("observed_value")
-    return Outcome(result.expectation_config.type, str(column), bool(result.success), bad, str(seen)[:200] if not result.success else "")
+    return Outcome(
+        result.expectation_config.type,
+        str(column),
+        bool(result.success),
+        bad,
+        str(seen)[:200] if not result.success else "",
+    )
 
 
 def _exceptions(result: Any) -> list[dict[str, Any]]:
@@ -60,11 +72,13 @@ def _suite(name: str, expectations: Sequence["Expectation"]) -> "gx.ExpectationS
 def _context() -> Any:
     import great_expectations as gx
 
-    context = gx.get_context(mode="ephemeral")
+    context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     return context
 
 
 @cache
 def _batch_definition(name: str) -> Any:
-    return _context().data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
+    return (
+        _context().data_sources.add_pandas(name).add_dataframe_asset(name).add_batch_definition_whole_dataframe("whole")
+    )

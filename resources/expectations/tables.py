@@ -1,10 +1,12 @@
 """The suites of `documents`, `chunks` and `token_embeddings`: what every row must satisfy by itself.
 
-Documents and chunks are judged by all their rows; vectors, whose reading costs more, by the rows that live does not have yet.
+Documents and chunks are judged by all their rows; vectors, whose reading costs more, by the rows that live does not
+have yet.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,11 +50,14 @@ class Contract:
 
 def documents_contract(corpus: Corpus) -> Contract:
     """Every document has an identity, a known outcome, and text when it is ok, a reason when it is not."""
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
     columns = ("document_id", "source", "key", "status", "reason", "text_hash", "characters", "fingerprint")
     frame = corpus.store.rows(DOCUMENTS, columns).to_pandas()
-    ok, not_ok = {"row_condition": 'status=="ok"', "condition_parser": "pandas"}, {"row_condition": 'status!="ok"', "condition_parser": "pandas"}
+    ok, not_ok = (
+        {"row_condition": 'status=="ok"', "condition_parser": "pandas"},
+        {"row_condition": 'status!="ok"', "condition_parser": "pandas"},
+    )
     return _contract(
         "documents",
         frame,
@@ -71,7 +76,7 @@ def documents_contract(corpus: Corpus) -> Contract:
 
 def chunks_contract(corpus: Corpus) -> Contract:
     """Every chunk has an identity and a place in its document, and fits the model."""
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
     columns = ("chunk_id", "document_id", "ordinal", "of", "start", "end", "text_hash", "tokens")
     table = corpus.store.rows(CHUNKS, columns)
@@ -96,9 +101,12 @@ def chunks_contract(corpus: Corpus) -> Contract:
 
 def embeddings_contract(corpus: Corpus) -> Contract:
     """Every new vector is finite, of unit length where the model says so, complete, and what its checksum says."""
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
 
-    frame = pd.DataFrame(_vector_facts(corpus), columns=["chunk_id", "norm", "not_finite", "spare_bytes", "constant", "stored_checksum", "checksum"])
+    frame = pd.DataFrame(
+        _vector_facts(corpus),
+        columns=["chunk_id", "norm", "not_finite", "spare_bytes", "constant", "stored_checksum", "checksum"],
+    )
     expectations = [
         gxe.ExpectColumnValuesToBeUnique(column="chunk_id"),
         gxe.ExpectColumnValuesToBeInSet(column="not_finite", value_set=[0]),
@@ -115,8 +123,14 @@ def _vector_facts(corpus: Corpus) -> Iterator[tuple[str, float, int, int, bool, 
     """Read the rows that live does not have, and say in scalars what each vector is like."""
     state = SystemState(corpus)
     rows = state.candidate.embeddings
-    if state.live is not None and state.live.model_fingerprint == corpus.model.fingerprint and state.live_tables is not None:
-        rows = rows.filter(pc.invert(pc.is_in(rows["checksum"], state.live_tables.embeddings["checksum"].combine_chunks())))
+    if (
+        state.live is not None
+        and state.live.model_fingerprint == corpus.model.fingerprint
+        and state.live_tables is not None
+    ):
+        rows = rows.filter(
+            pc.invert(pc.is_in(rows["checksum"], state.live_tables.embeddings["checksum"].combine_chunks()))
+        )
     columns = ("chunk_id", "n_tokens", "tokens", "pooled", "checksum")
     dimension = corpus.model.token_dimension
     for batch in corpus.store.batches(corpus.embeddings, columns, keys=rows["chunk_id"].to_pylist()):
@@ -129,8 +143,15 @@ def _vector_facts(corpus: Corpus) -> Iterator[tuple[str, float, int, int, bool, 
             yield row["chunk_id"], float(norm), finite, spare, bool(np.ptp(vector) == 0), row["checksum"], actual
 
 
-def _matrix(vectors: pa.FixedSizeListArray, dimension: int) -> np.ndarray:
-    return vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, dimension)
+def _expectations() -> Any:
+    import great_expectations.expectations
+
+    return great_expectations.expectations
+
+
+def _matrix(vectors: pa.FixedSizeListArray, dimension: int) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    values: np.ndarray[Any, np.dtype[np.float32]] = vectors.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(-1, dimension)
 
 
 def _contract(name: str, frame: pd.DataFrame, key: str, expectations: list) -> Contract:  # type: ignore[type-arg]

@@ -13,7 +13,9 @@ MetricValue = int | float | str
 
 @dataclass(frozen=True)
 class Materialised:
-    """What an asset holds after `seal`: rows, a data version (equal content, equal version) and figures to plot or show."""
+    """What an asset holds after `seal`: rows, a data version (equal content, equal version) and figures to plot or
+    show.
+    """
 
     rows: int
     data_version: str
@@ -21,10 +23,13 @@ class Materialised:
 
 
 class Stage(Protocol):
-    """An asset made in shards. Every method may be called in another process than the one before, and again after a crash."""
+    """An asset made in shards.
+
+    Every method may be called in another process than the one before, and again after a crash.
+    """
 
     def plan(self, corpus: Corpus, writer: CorpusWriter) -> int:
-        """Remove what must go at once and return into how many shards the remaining work is cut; 0 when there is none."""
+        """Remove what must go at once and return into how many shards the remaining work is cut; 0 for none."""
         ...
 
     def do(self, corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
@@ -32,7 +37,7 @@ class Stage(Protocol):
         ...
 
     def seal(self, corpus: Corpus, writer: CorpusWriter) -> Materialised:
-        """Verify that nothing is left to do and describe the result; StoreError that names what is not as it should be."""
+        """Verify that nothing is left to do and describe the result; StoreError names what is not as it should be."""
         ...
 
 

@@ -1,4 +1,6 @@
-"""The candidate as a manifest that is not published yet: what is evaluated, and, once the gate agrees, what becomes live."""
+"""The candidate as a manifest that is not published yet: what is evaluated, and, once the gate agrees, what becomes
+live.
+"""
 
 from resources.corpus import Corpus
 from resources.errors import StoreError
@@ -12,7 +14,10 @@ def candidate_manifest(state: SystemState, run: str) -> Manifest:
     """Return the manifest of the candidate under the next number; StoreError when its parts do not agree."""
     corpus, store = state.corpus, state.corpus.store
     if not state.is_complete:
-        raise StoreError(f"corpus {corpus.name}: the candidate's parts do not agree with each other yet; materialise everything upstream first")
+        raise StoreError(
+            f"corpus {corpus.name}: the candidate's parts do not agree with each other yet; materialise "
+            "everything upstream first"
+        )
     dense, bm25 = (path for kind in KINDS if (path := state.index(kind).path) is not None)
     numbers = store.snapshots.numbers()
     return Manifest(

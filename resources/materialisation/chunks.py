@@ -1,7 +1,7 @@
 """The `chunks` asset: every searchable document is cut into passages that fit the model.
 
-Only documents whose text or chunker changed are cut again; ids derive from document and text, so passages that stayed the same keep
-theirs. Not here: how text is cut (`resources.chunking`).
+Only documents whose text or chunker changed are cut again; ids derive from document and text, so passages that stayed
+the same keep theirs. Not here: how text is cut (`resources.chunking`).
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from resources.chunking.base import chunk_document, embedding_input
 from resources.corpus import Corpus
 from resources.errors import StoreError
 from resources.identity import chunk_id, digest, set_digest
-from resources.materialisation.base import Materialised, share, shards_for, some
+from resources.materialisation.base import Materialised, shards_for, share, some
 from resources.observability.progress import track
 from resources.reconciliation.observe import SystemState
 from resources.store.tables import CHUNKS, DOCUMENTS
@@ -91,7 +91,9 @@ def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     """Verify that every searchable document is cut as it should be."""
     state = SystemState(corpus)
     if left := [*state.chunks.rechunk, *state.chunks.orphans]:
-        raise StoreError(f"corpus {corpus.name}: chunks of {len(left)} documents are still not as they should be: {some(left)}")
+        raise StoreError(
+            f"corpus {corpus.name}: chunks of {len(left)} documents are still not as they should be: {some(left)}"
+        )
     chunks = state.candidate.chunks
     return Materialised(
         chunks.num_rows,

@@ -1,7 +1,7 @@
 """The `documents` asset: what the sources list is fetched, parsed and stored; what they no longer list is removed.
 
-Every outcome is a row: ok, empty, failed (cannot be parsed) or unread (could not be fetched, tried again next time). Removals take
-effect on live at once, before anything is rebuilt. Not here: how a source is read or a format parsed.
+Every outcome is a row: ok, empty, failed (cannot be parsed) or unread (could not be fetched, tried again next time).
+Removals take effect on live at once, before anything is rebuilt. Not here: how a source is read or a format parsed.
 """
 
 import json
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from resources.corpus import Corpus
 from resources.errors import StoreError
 from resources.identity import digest, set_digest
-from resources.materialisation.base import Materialised, share, shards_for, some
+from resources.materialisation.base import Materialised, shards_for, share, some
 from resources.observability.progress import track
 from resources.parsing.base import parse
 from resources.reconciliation.listing import document_fingerprint, document_id
@@ -74,7 +74,12 @@ def _parsed(source: Source, raw: RawDocument) -> Row:
 
 
 def _unread(source: Source, failure: FetchFailure) -> Row:
-    return _row(source, failure.key, failure.version, "") | {"status": "unread", "reason": failure.reason, "bytes": 0, "characters": 0}
+    return _row(source, failure.key, failure.version, "") | {
+        "status": "unread",
+        "reason": failure.reason,
+        "bytes": 0,
+        "characters": 0,
+    }
 
 
 def _row(source: Source, key: str, version: str, media_type: str) -> Row:
@@ -109,7 +114,10 @@ def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     if left := state.documents.missing:
         raise StoreError(f"corpus {corpus.name}: {len(left)} documents are listed but were not stored: {some(left)}")
     statuses = stored["status"].to_pylist()
-    texts = [f"{one}:{text}" for one, text in zip(stored["document_id"].to_pylist(), stored["text_hash"].to_pylist(), strict=True)]
+    texts = [
+        f"{one}:{text}"
+        for one, text in zip(stored["document_id"].to_pylist(), stored["text_hash"].to_pylist(), strict=True)
+    ]
     return Materialised(
         stored.num_rows,
         set_digest(texts),

@@ -1,4 +1,7 @@
-"""The `dense_index` and `bm25_index` assets: one generation each, of the same chunks. How a generation is built: `resources.index`."""
+"""The `dense_index` and `bm25_index` assets: one generation each, of the same chunks.
+
+How a generation is built: `resources.index`.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -54,7 +57,10 @@ def _embedded(state: SystemState) -> pa.Table:
     wanted = state.indexable
     if wanted["checksum"].null_count:
         missing = wanted.filter(wanted["checksum"].is_null())["chunk_id"].to_pylist()
-        raise StoreError(f"corpus {state.corpus.name}: {len(missing)} chunks lack token embeddings ({some(missing)}); materialise token_embeddings first")
+        raise StoreError(
+            f"corpus {state.corpus.name}: {len(missing)} chunks lack token embeddings ({some(missing)}); "
+            "materialise token_embeddings first"
+        )
     return wanted
 
 
@@ -73,5 +79,12 @@ def _materialised(path: Path) -> Materialised:
     return Materialised(
         manifest.count,
         path.name,
-        {"generation": path.name, "parts": len(manifest.parts), "bytes": size, "bytes_not_shared": written, "ids_digest": manifest.ids_digest, "folder": str(path)},
+        {
+            "generation": path.name,
+            "parts": len(manifest.parts),
+            "bytes": size,
+            "bytes_not_shared": written,
+            "ids_digest": manifest.ids_digest,
+            "folder": str(path),
+        },
     )

@@ -1,4 +1,6 @@
-"""Rolling back: an older snapshot's content under a new number, pinned so that nothing publishes over it until it is unpinned."""
+"""Rolling back: an older snapshot's content under a new number, pinned so that nothing publishes over it until it is
+unpinned.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,8 @@ from resources.store.writer import CorpusWriter, writing
 def roll_back(corpus: Corpus, number: int) -> Manifest:
     """Make the content of snapshot `number` live again, pinned. Documents that were removed since stay removed.
 
-    Refused before anything changes when its files or its query encoder are gone (IndexDamagedError, StoreError, ModelError).
+    Refused before anything changes when its files or its query encoder are gone (IndexDamagedError, StoreError,
+    ModelError).
     """
     store = corpus.store
     wanted = store.snapshots.read(number)

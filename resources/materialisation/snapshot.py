@@ -4,7 +4,7 @@ from resources.corpus import Corpus
 from resources.errors import StoreError
 from resources.materialisation.base import Materialised
 from resources.materialisation.candidate import candidate_manifest
-from resources.materialisation.report import decide, read_candidate_report
+from resources.materialisation.report import decide, figures, read_candidate_report, report_folder
 from resources.reconciliation.observe import SystemState
 from resources.store.snapshots import Manifest
 from resources.store.tables import CHUNKS, DOCUMENTS
@@ -24,7 +24,8 @@ def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     if not decision.publish:
         raise StoreError(f"corpus {corpus.name}: the gate holds the candidate back: {decision.reason}")
     draft = candidate_manifest(state, writer.run)
-    manifest = draft.model_copy(update={"report": report.name, "metrics": report.means})
+    name = report_folder(corpus, state).name if report.queries else None
+    manifest = draft.model_copy(update={"report": name, "metrics": report.means if report.queries else {}})
     _retain(corpus, manifest)
     return _described(writer.publish(manifest), "published")
 
@@ -41,9 +42,15 @@ def _retain(corpus: Corpus, manifest: Manifest) -> None:
 
 
 def _described(manifest: Manifest, outcome: str) -> Materialised:
-    figures = {f"{pipeline} {name}": value for pipeline, metrics in manifest.metrics.items() for name, value in metrics.items() if isinstance(value, float)}
     return Materialised(
         manifest.counts["documents"],
         manifest.content,
-        {"snapshot": manifest.number, "outcome": outcome, "model": manifest.model, "removed_documents": len(manifest.removed_documents), **manifest.counts, **figures},
+        {
+            "snapshot": manifest.number,
+            "outcome": outcome,
+            "model": manifest.model,
+            "removed_documents": len(manifest.removed_documents),
+            **manifest.counts,
+            **figures(manifest.metrics),
+        },
     )

@@ -1,8 +1,8 @@
 """The `token_embeddings` asset: token vectors and the pooled vector of every chunk, of the desired model only.
 
-Same text, same model: never embedded twice. Rows that are missing are copied from any row with the same text, in the candidate
-or in live, whose checksum agrees; what is left is embedded and committed every few hundred chunks. Another model has a table of its own,
-so a migration builds beside what live serves.
+Same text, same model: never embedded twice. Rows that are missing are copied from any row with the same text, in the
+candidate or in live, whose checksum agrees; what is left is embedded and committed every few hundred chunks. Another
+model has a table of its own, so a migration builds beside what live serves.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from resources.corpus import Corpus
 from resources.embedding.vectors import checksum, validate
 from resources.errors import StoreError
 from resources.identity import set_digest
-from resources.materialisation.base import Materialised, share, shards_for, some
+from resources.materialisation.base import Materialised, shards_for, share, some
 from resources.observability.progress import track
 from resources.reconciliation.observe import SystemState
 from resources.store.tables import CHUNKS
@@ -31,7 +31,10 @@ log = structlog.get_logger(__name__)
 
 
 def plan(corpus: Corpus, writer: CorpusWriter) -> int:
-    """Count the chunks that need embeddings. Orphans stay until `seal`: a renamed document's chunks are copied from them."""
+    """Count the chunks that need embeddings.
+
+    Orphans stay until `seal`: a renamed document's chunks are copied from them.
+    """
     return shards_for(len(SystemState(corpus).embeddings.embed), PER_SHARD)
 
 
@@ -39,7 +42,11 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
     """Copy what can be copied, embed the rest of this shard, shortest texts together."""
     state = SystemState(corpus)
     wanted = set(share(state.embeddings.embed, shard, shards))
-    chunks = [row for row in state.servable.select(["chunk_id", "text_hash", "tokens"]).to_pylist() if row["chunk_id"] in wanted]
+    chunks = [
+        row
+        for row in state.servable.select(["chunk_id", "text_hash", "tokens"]).to_pylist()
+        if row["chunk_id"] in wanted
+    ]
     bad = set(state.embeddings.quarantined)
     with track("token embeddings", len(chunks)) as progress:
         copied = 0
@@ -48,7 +55,9 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
             wanted -= set(rows["chunk_id"].to_pylist())
             copied += rows.num_rows
             progress.advance(rows.num_rows)
-        rest = sorted((row for row in chunks if row["chunk_id"] in wanted), key=lambda row: (row["tokens"], row["chunk_id"]))
+        rest = sorted(
+            (row for row in chunks if row["chunk_id"] in wanted), key=lambda row: (row["tokens"], row["chunk_id"])
+        )
         for start in range(0, len(rest), COMMIT_ROWS):
             group = rest[start : start + COMMIT_ROWS]
             writer.upsert(corpus.embeddings, _embed(corpus, group))
@@ -60,7 +69,7 @@ def _embed(corpus: Corpus, group: list[dict[str, Any]]) -> pa.Table:
     """Embed chunks (chunk_id, text_hash, tokens) in one validated pass and return their rows."""
     texts = _texts(corpus, [row["chunk_id"] for row in group])
     encoded = corpus.encoder.encode([texts[row["chunk_id"]] for row in group])
-    validate([row["chunk_id"] for row in group], encoded, np.array([row["tokens"] for row in group]), corpus.model)
+    validate([row["chunk_id"] for row in group], encoded, [row["tokens"] for row in group], corpus.model)
     matrices = [matrix.tobytes() for matrix in encoded.tokens]
     pooled = np.ascontiguousarray(encoded.pooled, dtype=np.float32)
     return pa.table(
@@ -92,15 +101,19 @@ def _copies(corpus: Corpus, state: SystemState, chunks: list[dict[str, Any]]) ->
         takers.setdefault(row["text_hash"], []).append(row)
     for version, donors in _donors(corpus, state):
         same_text = donors.filter(pc.is_in(donors["text_hash"], pa.array(list(takers), pa.string())))
-        givers: dict[str, str] = dict(zip(same_text["text_hash"].to_pylist(), same_text["chunk_id"].to_pylist(), strict=True))
-        for batch in corpus.store.batches(corpus.embeddings, corpus.embeddings.schema.names, version=version, keys=list(givers.values())):
+        givers: dict[str, str] = dict(
+            zip(same_text["text_hash"].to_pylist(), same_text["chunk_id"].to_pylist(), strict=True)
+        )
+        for batch in corpus.store.batches(
+            corpus.embeddings, corpus.embeddings.schema.names, version=version, keys=list(givers.values())
+        ):
             rows = [copy for donor in batch.to_pylist() if _is_sound(corpus, donor) for copy in _given(donor, takers)]
             if rows:
                 yield pa.Table.from_pylist(rows, schema=corpus.embeddings.schema)
 
 
 def _donors(corpus: Corpus, state: SystemState) -> Iterator[tuple[int | None, pa.Table]]:
-    """Yield where rows of the desired model are: the candidate, then the version that live serves when it is another."""
+    """Yield where rows of the desired model are: the candidate, then the version that live serves."""
     bad = pa.array(list(state.quarantine.get("token_embeddings", ())), pa.string())
     candidate = state.candidate.embeddings
     yield None, candidate.filter(pc.invert(pc.is_in(candidate["chunk_id"], bad)))
@@ -117,9 +130,9 @@ def _given(donor: dict[str, Any], takers: dict[str, list[dict[str, Any]]]) -> It
 
 
 def _is_sound(corpus: Corpus, row: dict[str, Any]) -> bool:
-    return row["fingerprint"] == corpus.model.fingerprint and row["checksum"] == checksum(
-        row["tokens"], np.asarray(row["pooled"], dtype=np.float32).tobytes()
-    )
+    vector = np.asarray(row["pooled"], dtype=np.float32).tobytes()
+    same_model: bool = row["fingerprint"] == corpus.model.fingerprint
+    return same_model and row["checksum"] == checksum(row["tokens"], vector)
 
 
 def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
@@ -128,12 +141,20 @@ def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     state = SystemState(corpus)
     diff = state.embeddings
     if left := sorted({*diff.missing, *diff.stale_text, *diff.incomplete, *diff.orphans}):
-        raise StoreError(f"corpus {corpus.name}: token embeddings of {len(left)} chunks are still not as they should be: {some(left)}")
+        raise StoreError(
+            f"corpus {corpus.name}: token embeddings of {len(left)} chunks are still not as they should be: "
+            f"{some(left)}"
+        )
     rows = state.candidate.embeddings
     pairs = zip(rows["chunk_id"].to_pylist(), rows["text_hash"].to_pylist(), strict=True)
     tokens = pc.sum(rows["n_tokens"]).as_py() or 0
     return Materialised(
         rows.num_rows,
         set_digest([corpus.model.fingerprint, *(f"{one}:{text}" for one, text in pairs)]),
-        {"token_vectors": tokens, "bytes": tokens * corpus.model.token_dimension, "model": corpus.model.name, "fingerprint": corpus.model.fingerprint},
+        {
+            "token_vectors": tokens,
+            "bytes": tokens * corpus.model.token_dimension,
+            "model": corpus.model.name,
+            "fingerprint": corpus.model.fingerprint,
+        },
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+OURS = ("resources", "rag_assets", "sensors")
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -32,10 +33,11 @@ def configure_logging(level: int = logging.INFO) -> None:
     )
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
+    handler.addFilter(lambda record: record.levelno >= logging.WARNING or record.name.startswith(OURS))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    for ours in ("resources", "rag_assets", "sensors"):
+    for ours in OURS:
         logging.getLogger(ours).setLevel(level)
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,7 +1,7 @@
 """Progress of long work: what is being done, how far, how fast, how long still.
 
-Work reports with `track`; whoever runs it chooses where that goes with `reporting_to` (a terminal's bars, say). Without a choice, a
-log line tells every ten seconds. Nothing here decides what is worked on.
+Work reports with `track`; whoever runs it chooses where that goes with `reporting_to` (a terminal's bars, say). Without
+a choice, a log line tells every ten seconds. Nothing here decides what is worked on.
 """
 
 import time

@@ -1,6 +1,8 @@
-"""Analyse: what was found against what is desired, as typed drift with severity, place, ids and the repair it calls for.
+"""Analyse: what was found against what is desired, as typed drift with severity, place, ids and the repair it calls
+for.
 
-Pure: it derives everything from a `SystemState` and writes nothing. What to run, and whether it may run, is decided elsewhere.
+Pure: it derives everything from a `SystemState` and writes nothing. What to run, and whether it may run, is decided
+elsewhere.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,22 +28,19 @@ class Severity(IntEnum):
     CRITICAL = 4
 
 
-class TargetState:
-    """The named states of a corpus, and the stages that each asks for."""
-
-    TOKEN_EMBEDDINGS = "token-embeddings"
-    SEARCH_READY = "search-ready"
-    RAGAS_EVAL = "ragas-eval"
-    STAGES: dict[str, tuple[str, ...]] = {
-        TOKEN_EMBEDDINGS: ("documents", "chunks", "token_embeddings"),
-        SEARCH_READY: ("documents", "chunks", "token_embeddings", "indexes", "snapshot"),
-        RAGAS_EVAL: ("documents", "chunks", "token_embeddings", "indexes", "snapshot", "report"),
-    }
+TARGET_STATES: dict[str, tuple[str, ...]] = {
+    "token-embeddings": ("documents", "chunks", "token_embeddings"),
+    "search-ready": ("documents", "chunks", "token_embeddings", "indexes", "snapshot"),
+    "ragas-eval": ("documents", "chunks", "token_embeddings", "indexes", "snapshot", "report"),
+}
+"""The named states of a corpus, and what each of them looks at."""
 
 
 @dataclass(frozen=True)
 class DriftIssue:
-    """One kind of deviation: `affected` ids (documents or chunks), where they are wrong, and the action that repairs them."""
+    """One kind of deviation: `affected` ids (documents or chunks), where they are wrong, and the action that repairs
+    them.
+    """
 
     type: str
     severity: Severity
@@ -57,7 +56,13 @@ class DriftIssue:
 
 
 def _issue(
-    type_: str, severity: Severity, where: Place, ids: Sequence[str], action: str, description: str, affected: int | None = None
+    type_: str,
+    severity: Severity,
+    where: Place,
+    ids: Sequence[str],
+    action: str,
+    description: str,
+    affected: int | None = None,
 ) -> Iterator[DriftIssue]:
     count = len(ids) if affected is None else affected
     if count:
@@ -65,8 +70,11 @@ def _issue(
 
 
 def analyse(state: SystemState, target: str) -> list[DriftIssue]:
-    """Return what stands between the corpus and a target state, the worst first. Empty when it holds and nothing is amiss."""
-    found = [issue for stage in TargetState.STAGES[target] for issue in STAGES[stage](state)]
+    """Return what stands between the corpus and a target state, the worst first.
+
+    Empty when it holds and nothing is amiss.
+    """
+    found = [issue for stage in TARGET_STATES[target] for issue in STAGES[stage](state)]
     return sorted(found, key=lambda issue: -issue.severity)
 
 
@@ -77,25 +85,82 @@ def holds(issues: Sequence[DriftIssue]) -> bool:
 
 def _documents(state: SystemState) -> Iterator[DriftIssue]:
     diff = state.documents
-    yield from _issue("missing_documents", Severity.HIGH, "candidate", diff.missing, "fetch", "{n} listed documents are not stored")
-    yield from _issue("source_changed", Severity.HIGH, "candidate", diff.changed, "fetch", "{n} documents changed at their source")
-    yield from _issue("source_deleted", Severity.CRITICAL, "both", diff.gone, "remove", "{n} documents are no longer at their source")
-    yield from _issue("stale_parser", Severity.MEDIUM, "candidate", diff.reparse, "fetch", "{n} documents were parsed by another parser or with other options")
-    yield from _issue("insufficient_documents", Severity.HIGH, "source", (), "add sources", "the sources list {n} documents fewer than the target", diff.short)
-    yield from _issue("empty_source", Severity.MEDIUM if state.candidate.documents.num_rows else Severity.HIGH, "source", sorted(state.listing.empty), "check the source", "{n} sources list nothing; nothing is removed for that")
+    yield from _issue(
+        "missing_documents", Severity.HIGH, "candidate", diff.missing, "fetch", "{n} listed documents are not stored"
+    )
+    yield from _issue(
+        "source_changed", Severity.HIGH, "candidate", diff.changed, "fetch", "{n} documents changed at their source"
+    )
+    yield from _issue(
+        "source_deleted", Severity.CRITICAL, "both", diff.gone, "remove", "{n} documents are no longer at their source"
+    )
+    yield from _issue(
+        "stale_parser",
+        Severity.MEDIUM,
+        "candidate",
+        diff.reparse,
+        "fetch",
+        "{n} documents were parsed by another parser or with other options",
+    )
+    yield from _issue(
+        "insufficient_documents",
+        Severity.HIGH,
+        "source",
+        (),
+        "add sources",
+        "the sources list {n} documents fewer than the target",
+        diff.short,
+    )
+    yield from _issue(
+        "empty_source",
+        Severity.MEDIUM if state.candidate.documents.num_rows else Severity.HIGH,
+        "source",
+        sorted(state.listing.empty),
+        "check the source",
+        "{n} sources list nothing; nothing is removed for that",
+    )
     table = state.candidate.documents
-    failed = table.filter(pc.is_in(table["status"], pc.cast(["failed", "unread"], "string")))["document_id"].to_pylist() if table.num_rows else []
-    yield from _issue("failed_documents", Severity.LOW, "candidate", sorted(failed), "see the documents' reasons", "{n} documents could not be read or parsed")
+    failed = (
+        table.filter(pc.is_in(table["status"], pc.cast(["failed", "unread"], "string")))["document_id"].to_pylist()
+        if table.num_rows
+        else []
+    )
+    yield from _issue(
+        "failed_documents",
+        Severity.LOW,
+        "candidate",
+        sorted(failed),
+        "see the documents' reasons",
+        "{n} documents could not be read or parsed",
+    )
     bad = sorted(f"{name}/{one}" for name, ids in state.quarantine.items() for one in ids)
-    yield from _issue("quarantined_rows", Severity.LOW, "candidate", bad, "see the failed check", "{n} rows broke their contract and are kept out")
+    yield from _issue(
+        "quarantined_rows",
+        Severity.LOW,
+        "candidate",
+        bad,
+        "see the failed check",
+        "{n} rows broke their contract and are kept out",
+    )
 
 
 def _chunks(state: SystemState) -> Iterator[DriftIssue]:
     diff = state.chunks
     yield from _issue("missing_chunks", Severity.HIGH, "candidate", diff.missing, "chunk", "{n} documents lack chunks")
-    yield from _issue("stale_text", Severity.HIGH, "candidate", diff.stale_text, "chunk", "{n} documents have chunks of an older text")
-    yield from _issue("stale_chunker", Severity.MEDIUM, "candidate", diff.stale_chunker, "chunk", "{n} documents were cut by another chunker")
-    yield from _issue("orphan_chunks", Severity.MEDIUM, "candidate", diff.orphans, "delete", "{n} chunks have no document")
+    yield from _issue(
+        "stale_text", Severity.HIGH, "candidate", diff.stale_text, "chunk", "{n} documents have chunks of an older text"
+    )
+    yield from _issue(
+        "stale_chunker",
+        Severity.MEDIUM,
+        "candidate",
+        diff.stale_chunker,
+        "chunk",
+        "{n} documents were cut by another chunker",
+    )
+    yield from _issue(
+        "orphan_chunks", Severity.MEDIUM, "candidate", diff.orphans, "delete", "{n} chunks have no document"
+    )
 
 
 def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
@@ -104,16 +169,50 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
     both = [one for one in diff.missing if one in live_missing]
     only_candidate = [one for one in diff.missing if one not in live_missing]
     only_live = sorted(live_missing - set(diff.missing))
-    if state.candidate.embeddings.num_rows == 0 and state.live is not None and state.live.model_fingerprint != state.corpus.model.fingerprint:
-        yield from _issue("stale_model", Severity.HIGH, "candidate", diff.missing, "embed", "{n} chunks are embedded by another model only")
+    if (
+        state.candidate.embeddings.num_rows == 0
+        and state.live is not None
+        and state.live.model_fingerprint != state.corpus.model.fingerprint
+    ):
+        yield from _issue(
+            "stale_model",
+            Severity.HIGH,
+            "candidate",
+            diff.missing,
+            "embed",
+            "{n} chunks are embedded by another model only",
+        )
     else:
         text = "{n} chunks lack token embeddings"
         yield from _issue("missing_token_embeddings", Severity.HIGH, "both", both, "embed", text)
         yield from _issue("missing_token_embeddings", Severity.HIGH, "candidate", only_candidate, "embed", text)
-    yield from _issue("missing_token_embeddings", Severity.CRITICAL, "live", only_live, "publish", "{n} chunks that live serves lack token embeddings")
-    yield from _issue("incomplete_token_embeddings", Severity.HIGH, "candidate", diff.incomplete, "embed", "{n} chunks have another number of token vectors than tokens")
-    yield from _issue("stale_embeddings", Severity.HIGH, "candidate", diff.stale_text, "embed", "{n} chunks have embeddings of another text")
-    yield from _issue("orphan_token_embeddings", Severity.MEDIUM, "candidate", diff.orphans, "delete", "{n} embeddings have no chunk")
+    yield from _issue(
+        "missing_token_embeddings",
+        Severity.CRITICAL,
+        "live",
+        only_live,
+        "publish",
+        "{n} chunks that live serves lack token embeddings",
+    )
+    yield from _issue(
+        "incomplete_token_embeddings",
+        Severity.HIGH,
+        "candidate",
+        diff.incomplete,
+        "embed",
+        "{n} chunks have another number of token vectors than tokens",
+    )
+    yield from _issue(
+        "stale_embeddings",
+        Severity.HIGH,
+        "candidate",
+        diff.stale_text,
+        "embed",
+        "{n} chunks have embeddings of another text",
+    )
+    yield from _issue(
+        "orphan_token_embeddings", Severity.MEDIUM, "candidate", diff.orphans, "delete", "{n} embeddings have no chunk"
+    )
 
 
 def _missing_in_live(state: SystemState) -> list[str]:
@@ -126,29 +225,90 @@ def _missing_in_live(state: SystemState) -> list[str]:
 def _indexes(state: SystemState) -> Iterator[DriftIssue]:
     for kind in ("dense", "bm25"):
         index = state.index(kind)
-        yield from _issue(f"{kind}_index_damaged", Severity.CRITICAL, "candidate", index.problems, "rebuild index", f"the {kind} index has {{n}} damaged files")
+        yield from _issue(
+            f"{kind}_index_damaged",
+            Severity.CRITICAL,
+            "candidate",
+            index.problems,
+            "rebuild index",
+            f"the {kind} index has {{n}} damaged files",
+        )
         if not index.problems:
-            yield from _issue(f"{kind}_index_mismatch", Severity.HIGH, "candidate", index.diff.ids, "rebuild index", f"the {kind} index and its table differ in {{n}} chunks")
+            yield from _issue(
+                f"{kind}_index_mismatch",
+                Severity.HIGH,
+                "candidate",
+                index.diff.ids,
+                "rebuild index",
+                f"the {kind} index and its table differ in {{n}} chunks",
+            )
 
 
 def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
     live = state.live
     if live is None:
-        yield DriftIssue("never_published", Severity.HIGH, "live", 1, (), "publish", "nothing is published yet, so nothing can be asked")
+        yield DriftIssue(
+            "never_published",
+            Severity.HIGH,
+            "live",
+            1,
+            (),
+            "publish",
+            "nothing is published yet, so nothing can be asked",
+        )
         return
-    yield from _issue("snapshot_damaged", Severity.CRITICAL, "live", state.live_problems, "rebuild index and publish", "{n} files that live needs are damaged")
+    yield from _issue(
+        "snapshot_damaged",
+        Severity.CRITICAL,
+        "live",
+        state.live_problems,
+        "rebuild index and publish",
+        "{n} files that live needs are damaged",
+    )
     if live.pinned:
-        yield DriftIssue("pinned", Severity.LOW, "live", 1, (str(live.number),), "snapshots unpin", f"snapshot {live.number} is pinned; nothing is published over it")
+        yield DriftIssue(
+            "pinned",
+            Severity.LOW,
+            "live",
+            1,
+            (str(live.number),),
+            "snapshots unpin",
+            f"snapshot {live.number} is pinned; nothing is published over it",
+        )
     elif state.is_complete and state.content != live.content:
-        yield DriftIssue("unpublished", Severity.HIGH, "live", 1, (str(live.number),), "publish", "the candidate differs from live and is not published")
+        yield DriftIssue(
+            "unpublished",
+            Severity.HIGH,
+            "live",
+            1,
+            (str(live.number),),
+            "publish",
+            "the candidate differs from live and is not published",
+        )
 
 
 def _report(state: SystemState) -> Iterator[DriftIssue]:
     live = state.live
     if live is not None and live.report is None:
-        yield DriftIssue("no_evaluation", Severity.HIGH, "live", 1, (), "add an evaluation set", "there are no judged queries, so nothing could be measured")
+        yield DriftIssue(
+            "no_evaluation",
+            Severity.HIGH,
+            "live",
+            1,
+            (),
+            "add an evaluation set",
+            "there are no judged queries, so nothing could be measured",
+        )
     elif live is not None and live.report is not None and not state.report_exists(live.report):
-        yield DriftIssue("report_missing", Severity.MEDIUM, "live", 1, (live.report,), "evaluate", "the evaluation report of live is gone")
+        yield DriftIssue(
+            "report_missing",
+            Severity.MEDIUM,
+            "live",
+            1,
+            (live.report,),
+            "evaluate",
+            "the evaluation report of live is gone",
+        )
 
 
 STAGES: dict[str, Callable[[SystemState], Iterator[DriftIssue]]] = {

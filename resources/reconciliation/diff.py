@@ -15,8 +15,10 @@ import pyarrow.compute as pc
 class DocumentsDiff:
     """Ids of documents, each list in order.
 
-    `missing` are listed and wanted but not stored, `changed` have another version at their source, `reparse` were made by
-    another parser or with other source options, `retry` could not be fetched last time, `gone` are stored but no longer listed.
+    `missing` are listed and wanted but not stored, `changed` have another version at their source, `reparse` were made
+    by
+    another parser or with other source options, `retry` could not be fetched last time, `gone` are stored but no longer
+    listed.
     `short` is how many documents the sources lack of the target.
     """
 
@@ -34,13 +36,18 @@ class DocumentsDiff:
 
 
 def documents_diff(
-    listing: pa.Table, stored: pa.Table, *, fingerprints: Mapping[tuple[str, str], str], target: int | None, protected: Collection[str] = ()
+    listing: pa.Table,
+    stored: pa.Table,
+    *,
+    fingerprints: Mapping[tuple[str, str], str],
+    target: int | None,
+    protected: Collection[str] = (),
 ) -> DocumentsDiff:
     """Compare the sources' listing (document_id, source, version) with the stored documents
     (document_id, source, version, media_type, status, fingerprint).
 
-    `fingerprints` is what (source, media type) should carry, `target` the first N ids wanted, `protected` the sources whose listing
-    came back empty: nothing of theirs is gone.
+    `fingerprints` is what (source, media type) should carry, `target` the first N ids wanted, `protected` the sources
+    whose listing came back empty: nothing of theirs is gone.
     """
     listed = dict(zip(listing["document_id"].to_pylist(), listing["version"].to_pylist(), strict=True))
     in_store = stored["document_id"].to_pylist()
@@ -66,8 +73,9 @@ def documents_diff(
 
 @dataclass(frozen=True)
 class ChunksDiff:
-    """Ids of documents whose chunks are `missing` (none, or some of them), cut from an older text (`stale_text`) or by another chunker
-    (`stale_chunker`), and ids of chunks whose document is not to be searched (`orphans`)."""
+    """Ids of documents whose chunks are `missing` (none, or some of them), cut from an older text (`stale_text`) or by
+    another chunker (`stale_chunker`), and ids of chunks whose document is not to be searched (`orphans`).
+    """
 
     missing: list[str]
     stale_text: list[str]
@@ -81,24 +89,39 @@ class ChunksDiff:
 
 
 def chunks_diff(documents: pa.Table, chunks: pa.Table, *, chunker: str) -> ChunksDiff:
-    """Compare searchable documents (document_id, text_hash) with chunks (chunk_id, document_id, ordinal, of, document_hash, fingerprint)."""
+    """Compare searchable documents (document_id, text_hash) with chunks (chunk_id, document_id, ordinal, of,
+    document_hash, fingerprint).
+    """
     summary = chunks.group_by("document_id").aggregate(
-        [("ordinal", "count_distinct"), ("ordinal", "count"), ("of", "min"), ("of", "max"), ("document_hash", "min"), ("document_hash", "max"), ("fingerprint", "min"), ("fingerprint", "max")]
+        [
+            ("ordinal", "count_distinct"),
+            ("ordinal", "count"),
+            ("of", "min"),
+            ("of", "max"),
+            ("document_hash", "min"),
+            ("document_hash", "max"),
+            ("fingerprint", "min"),
+            ("fingerprint", "max"),
+        ]
     )
     joined = documents.join(summary, "document_id", join_type="left outer")
     count = joined["ordinal_count"]
     stale_text = _either(joined, "document_hash", joined["text_hash"])
     stale_chunker = _either(joined, "fingerprint", pa.scalar(chunker))
     whole = pc.and_(
-        pc.and_(pc.equal(count, joined["of_min"]), pc.equal(count, joined["of_max"])), pc.equal(count, joined["ordinal_count_distinct"])
+        pc.and_(pc.equal(count, joined["of_min"]), pc.equal(count, joined["of_max"])),
+        pc.equal(count, joined["ordinal_count_distinct"]),
     )
     missing = pc.invert(pc.fill_null(whole, False))
     stale_text = pc.and_not(stale_text, pc.is_null(count))
     stale_chunker = pc.and_not(pc.and_not(stale_chunker, stale_text), pc.is_null(count))
     missing = pc.and_not(pc.and_not(missing, stale_text), stale_chunker)
-    orphans = chunks.select(["chunk_id", "document_id"]).join(documents.select(["document_id"]), "document_id", join_type="left anti")
+    orphans = chunks.select(["chunk_id", "document_id"]).join(
+        documents.select(["document_id"]), "document_id", join_type="left anti"
+    )
     ids = joined["document_id"]
-    return ChunksDiff(*(sorted(ids.filter(mask).to_pylist()) for mask in (missing, stale_text, stale_chunker)), sorted(orphans["chunk_id"].to_pylist()))
+    lists = [sorted(ids.filter(mask).to_pylist()) for mask in (missing, stale_text, stale_chunker)]
+    return ChunksDiff(lists[0], lists[1], lists[2], sorted(orphans["chunk_id"].to_pylist()))
 
 
 def _either(joined: pa.Table, name: str, expected: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray:
@@ -109,8 +132,10 @@ def _either(joined: pa.Table, name: str, expected: pa.ChunkedArray | pa.Scalar) 
 
 @dataclass(frozen=True)
 class EmbeddingsDiff:
-    """Ids of chunks whose embeddings are `missing`, are of another text (`stale_text`), have another number of token vectors than the
-    tokenizer counted (`incomplete`), were found bad by a check (`quarantined`), or belong to no chunk (`orphans`)."""
+    """Ids of chunks whose embeddings are `missing`, are of another text (`stale_text`), have another number of token
+    vectors than the tokenizer counted (`incomplete`), were found bad by a check (`quarantined`), or belong to no
+    chunk (`orphans`).
+    """
 
     missing: list[str]
     stale_text: list[str]
@@ -128,21 +153,23 @@ def embeddings_diff(chunks: pa.Table, embeddings: pa.Table, *, quarantined: Coll
     """Compare chunks (chunk_id, text_hash, tokens) with embeddings (chunk_id, text_hash, n_tokens) of one model."""
     missing = chunks.select(["chunk_id"]).join(embeddings.select(["chunk_id"]), "chunk_id", join_type="left anti")
     orphans = embeddings.select(["chunk_id"]).join(chunks.select(["chunk_id"]), "chunk_id", join_type="left anti")
-    both = chunks.join(embeddings.select(["chunk_id", "text_hash", "n_tokens"]), "chunk_id", join_type="inner", right_suffix="_stored")
+    both = chunks.join(
+        embeddings.select(["chunk_id", "text_hash", "n_tokens"]), "chunk_id", join_type="inner", right_suffix="_stored"
+    )
     stale = pc.not_equal(both["text_hash"], both["text_hash_stored"])
     incomplete = pc.and_not(pc.not_equal(both["tokens"], both["n_tokens"]), stale)
     bad = pc.is_in(both["chunk_id"], pa.array(list(quarantined), pa.string()))
     ids = both["chunk_id"]
-    return EmbeddingsDiff(
-        sorted(missing["chunk_id"].to_pylist()),
-        *(sorted(set(ids.filter(mask).to_pylist())) for mask in (stale, incomplete, bad)),
-        sorted(orphans["chunk_id"].to_pylist()),
-    )
+    lists = [sorted(set(ids.filter(mask).to_pylist())) for mask in (stale, incomplete, bad)]
+    absent, superfluous = (sorted(one["chunk_id"].to_pylist()) for one in (missing, orphans))
+    return EmbeddingsDiff(absent, lists[0], lists[1], lists[2], superfluous)
 
 
 @dataclass(frozen=True)
 class IndexDiff:
-    """Ids of chunks that an index lacks (`missing`), holds without a chunk (`extra`), or holds with other content (`changed`)."""
+    """Ids of chunks that an index lacks (`missing`), holds without a chunk (`extra`), or holds with other content
+    (`changed`).
+    """
 
     missing: list[str]
     extra: list[str]
@@ -162,6 +189,8 @@ def index_diff(wanted: pa.Table, indexed: pa.Table) -> IndexDiff:
     changed: list[str] = []
     if "checksum" in wanted.column_names and "checksum" in indexed.column_names:
         columns = ["chunk_id", "checksum"]
-        both = wanted.select(columns).join(indexed.select(columns), "chunk_id", join_type="inner", right_suffix="_indexed")
+        both = wanted.select(columns).join(
+            indexed.select(columns), "chunk_id", join_type="inner", right_suffix="_indexed"
+        )
         changed = sorted(both["chunk_id"].filter(pc.not_equal(both["checksum"], both["checksum_indexed"])).to_pylist())
     return IndexDiff(sorted(missing.to_pylist()), sorted(extra.to_pylist()), changed)

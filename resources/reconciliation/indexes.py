@@ -1,4 +1,5 @@
-"""A closer look at the index that serves the candidate: are its ids the table's, are its bytes whole, do chunks find themselves?
+"""A closer look at the index that serves the candidate: are its ids the table's, are its bytes whole, do chunks find
+themselves?
 
 Reads every byte of the generation, so it belongs in the audit of a build, not in every look.
 """
@@ -18,7 +19,9 @@ SAMPLE = 64
 
 @dataclass(frozen=True)
 class IndexAudit:
-    """`wrong`: chunks the index lacks, has too many, or has with other content; `not_found`: of the `asked` sample, those that do not find themselves."""
+    """`wrong`: chunks the index lacks, has too many, or has with other content; `not_found`: of the `asked` sample,
+    those that do not find themselves.
+    """
 
     wrong: list[str]
     problems: tuple[str, ...]
@@ -37,7 +40,9 @@ def audit_index(corpus: Corpus, kind: str) -> IndexAudit:
     sample = _sample(state)
     if kind == "dense":
         opened = dense.DenseIndex.open(index.path)
-        rows = corpus.store.take(corpus.embeddings, ("chunk_id", "pooled"), sample, version=corpus.store.version(corpus.embeddings))
+        rows = corpus.store.take(
+            corpus.embeddings, ("chunk_id", "pooled"), sample, version=corpus.store.version(corpus.embeddings)
+        )
         not_found = [one for batch in rows.combine_chunks().to_batches() for one in dense.self_query(opened, batch)]
         opened.close()
     else:

@@ -1,4 +1,7 @@
-"""What the sources list now, and how a source's document is named in the corpus. Reads sources only, never the store."""
+"""What the sources list now, and how a source's document is named in the corpus.
+
+Reads sources only, never the store.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +11,9 @@ from resources.corpus import Corpus
 from resources.parsing.base import parser_fingerprint
 from resources.sources.base import Source
 
-LISTING = pa.schema([("document_id", pa.string()), ("source", pa.string()), ("key", pa.string()), ("version", pa.string())])
+LISTING = pa.schema(
+    [("document_id", pa.string()), ("source", pa.string()), ("key", pa.string()), ("version", pa.string())]
+)
 
 
 def document_id(source: Source, key: str) -> str:

@@ -48,7 +48,9 @@ class Tables:
 
 @dataclass(frozen=True)
 class IndexState:
-    """The generation that comes nearest to the candidate (None: there is none), how it differs, and what is wrong with its files."""
+    """The generation that comes nearest to the candidate (None: there is none), how it differs, and what is wrong with
+    its files.
+    """
 
     path: Path | None
     diff: IndexDiff
@@ -61,7 +63,10 @@ class IndexState:
 
 
 class SystemState:
-    """What was found. Everything is read on first use, so looking at less costs less; what was read once stays as it was."""
+    """What was found.
+
+    Everything is read on first use, so looking at less costs less; what was read once stays as it was.
+    """
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -117,9 +122,15 @@ class SystemState:
         stored = self.candidate.documents
         by_name = {source.name: source for source in self.corpus.sources}
         pairs = set(zip(stored["source"].to_pylist(), stored["media_type"].to_pylist(), strict=True))
-        fingerprints = {(name, kind): document_fingerprint(by_name[name], kind) for name, kind in pairs if name in by_name}
+        fingerprints = {
+            (name, kind): document_fingerprint(by_name[name], kind) for name, kind in pairs if name in by_name
+        }
         return documents_diff(
-            self.listing.table, stored, fingerprints=fingerprints, target=self.corpus.target.documents, protected=self.listing.empty
+            self.listing.table,
+            stored,
+            fingerprints=fingerprints,
+            target=self.corpus.target.documents,
+            protected=self.listing.empty,
         )
 
     @cached_property
@@ -131,7 +142,9 @@ class SystemState:
     @cached_property
     def chunks(self) -> ChunksDiff:
         """The candidate's chunks against its documents and the chunker."""
-        return chunks_diff(self.searchable.select(["document_id", "text_hash"]), self.candidate.chunks, chunker=self.corpus.chunker)
+        return chunks_diff(
+            self.searchable.select(["document_id", "text_hash"]), self.candidate.chunks, chunker=self.corpus.chunker
+        )
 
     @cached_property
     def servable(self) -> pa.Table:
@@ -146,9 +159,15 @@ class SystemState:
 
     @cached_property
     def indexable(self) -> pa.Table:
-        """What both indexes are to hold: chunk_id, document_id, and the embedding's checksum (null while it is missing)."""
-        good = without(self.servable, "chunk_id", self.quarantine.get("token_embeddings")).select(["chunk_id", "document_id"])
-        joined = good.join(self.candidate.embeddings.select(["chunk_id", "checksum"]), "chunk_id", join_type="left outer")
+        """What both indexes are to hold: chunk_id, document_id, and the embedding's checksum (null while it is
+        missing).
+        """
+        good = without(self.servable, "chunk_id", self.quarantine.get("token_embeddings")).select(
+            ["chunk_id", "document_id"]
+        )
+        joined = good.join(
+            self.candidate.embeddings.select(["chunk_id", "checksum"]), "chunk_id", join_type="left outer"
+        )
         return joined.combine_chunks()
 
     def index(self, kind: str) -> IndexState:
@@ -183,9 +202,13 @@ class SystemState:
     @cached_property
     def content(self) -> str:
         """What the candidate would serve; equal to live's `content` when publishing would change nothing."""
-        documents = zip(self.searchable["document_id"].to_pylist(), self.searchable["text_hash"].to_pylist(), strict=True)
+        documents = zip(
+            self.searchable["document_id"].to_pylist(), self.searchable["text_hash"].to_pylist(), strict=True
+        )
         indexes = [path.name for kind in KINDS if (path := self.index(kind).path) is not None]
-        return digest("content", set_digest(f"{one}:{text}" for one, text in documents), self.corpus.model.fingerprint, *indexes)
+        return digest(
+            "content", set_digest(f"{one}:{text}" for one, text in documents), self.corpus.model.fingerprint, *indexes
+        )
 
     @cached_property
     def chunks_digest(self) -> str:
@@ -227,7 +250,11 @@ def _look_at(path: Path, wanted: pa.Table, planned: generation.Manifest) -> Inde
     try:
         manifest = generation.read_manifest(path)
         generation.require_whole(path, manifest)
-        if (manifest.kind, manifest.fingerprint, manifest.parameters) != (planned.kind, planned.fingerprint, planned.parameters):
+        if (manifest.kind, manifest.fingerprint, manifest.parameters) != (
+            planned.kind,
+            planned.fingerprint,
+            planned.parameters,
+        ):
             return IndexState(None, everything)
         return IndexState(path, index_diff(wanted, entries.read_live(path, [part.name for part in manifest.parts])))
     except IndexDamagedError as error:

@@ -1,6 +1,7 @@
 """A consistent set of parts, opened for reading: live's snapshot, or the candidate while it is evaluated.
 
-Everything is read at fixed versions, so nothing changes under a query's feet. Fulfils `RetrievalView`; ranks nothing itself.
+Everything is read at fixed versions, so nothing changes under a query's feet. Fulfils `RetrievalView`; ranks nothing
+itself.
 """
 
 import json
@@ -36,7 +37,8 @@ class SnapshotView:
         encoder = load_encoder(self.manifest.model)
         if encoder.identity.fingerprint != self.manifest.model_fingerprint:
             raise ModelError(
-                f"corpus {self.store.corpus}: snapshot {self.manifest.number} was embedded by another version of {self.manifest.model} "
+                f"corpus {self.store.corpus}: snapshot {self.manifest.number} was embedded by another version "
+                f"of {self.manifest.model} "
                 "than the one installed; restore that model, or materialise the corpus again"
             )
         return encoder
@@ -59,15 +61,22 @@ class SnapshotView:
     def documents(self, document_ids: Sequence[str]) -> dict[str, DocumentRow]:
         """Return the documents by id, without their text."""
         rows = self.store.take(DOCUMENTS, DOCUMENT_FIELDS, document_ids, version=self.manifest.documents_version)
-        return {row["document_id"]: DocumentRow(**row | {"metadata": json.loads(row["metadata"] or "{}")}) for row in rows.to_pylist()}
+        return {
+            row["document_id"]: DocumentRow(**row | {"metadata": json.loads(row["metadata"] or "{}")})
+            for row in rows.to_pylist()
+        }
 
     def token_vectors(self, chunk_ids: Sequence[str]) -> dict[str, "np.ndarray[tuple[int, int], np.dtype[np.int8]]"]:
         """Return the stored token vectors by chunk id, each (n_tokens, token dimension) int8."""
         table = token_embeddings(self.manifest.model_fingerprint, self.manifest.dimension)
-        rows = self.store.take(table, ("chunk_id", "n_tokens", "tokens"), chunk_ids, version=self.manifest.embeddings_version)
+        rows = self.store.take(
+            table, ("chunk_id", "n_tokens", "tokens"), chunk_ids, version=self.manifest.embeddings_version
+        )
         return {
             chunk_id: np.frombuffer(tokens, dtype=np.int8).reshape(count, -1)
-            for chunk_id, count, tokens in zip(*(rows[name].to_pylist() for name in ("chunk_id", "n_tokens", "tokens")), strict=True)
+            for chunk_id, count, tokens in zip(
+                *(rows[name].to_pylist() for name in ("chunk_id", "n_tokens", "tokens")), strict=True
+            )
         }
 
 
@@ -75,7 +84,10 @@ def open_live(store: CorpusStore) -> SnapshotView:
     """Open what queries read; NoSnapshotError when nothing is published."""
     live = store.snapshots.live()
     if live is None:
-        raise NoSnapshotError(f"corpus {store.corpus} has no snapshot yet. Build it: rag-assets ensure search-ready --corpus {store.corpus} --auto-fix")
+        raise NoSnapshotError(
+            f"corpus {store.corpus} has no snapshot yet. Build it: rag-assets ensure search-ready --corpus "
+            f"{store.corpus} --auto-fix"
+        )
     return SnapshotView(store, live)
 
 

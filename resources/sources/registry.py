@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resources.errors import SettingsError
-from resources.settings import explain
+from resources.sections import explain
 from resources.sources.base import Source
 
 ENTRY_POINTS = "rag_assets.sources"

@@ -51,7 +51,9 @@ class CorpusStore(Protocol):
         ...
 
     def take(self, table: Table, columns: Sequence[str], keys: Sequence[str], *, version: int) -> pa.Table:
-        """Return the rows of these keys at a fixed version, for few keys and many calls; keys that do not exist are left out."""
+        """Return the rows of these keys at a fixed version, for few keys and many calls; keys that do not exist are
+        left out.
+        """
         ...
 
     def upsert(self, table: Table, rows: pa.Table) -> None:

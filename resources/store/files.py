@@ -8,19 +8,22 @@ from pathlib import Path
 def write_atomically(path: Path, content: str) -> None:
     """Replace `path` by `content`, so that a reader sees the old file or the new one, also after a crash."""
     temporary = _write_beside(path, content)
-    os.replace(temporary, path)
+    temporary.replace(path)
     sync_folder(path.parent)
 
 
 def create_exclusively(path: Path, content: str) -> bool:
-    """Create `path` with `content` unless it exists; return whether this call created it. Atomic on POSIX file systems."""
+    """Create `path` with `content` unless it exists; return whether this call created it.
+
+    Atomic on POSIX file systems.
+    """
     temporary = _write_beside(path, content)
     try:
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        os.unlink(temporary)
+        temporary.unlink()
     sync_folder(path.parent)
     return True
 
@@ -34,10 +37,10 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_beside(path: Path, content: str) -> str:
+def _write_beside(path: Path, content: str) -> Path:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    return temporary
+    return Path(temporary)

@@ -55,7 +55,9 @@ class LanceStore:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder / MARKER, json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION}))
+            write_atomically(
+                self.folder / MARKER, json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION})
+            )
         except OSError as error:
             raise StoreError(f"corpus {self.corpus}: cannot create {self.folder}: {error.strerror}") from error
 
@@ -63,14 +65,22 @@ class LanceStore:
         marker = self.folder / MARKER
         if not marker.is_file():
             if any(self.folder.iterdir()):
-                raise StoreError(f"corpus {self.corpus}: {self.folder} holds files but no {MARKER}, so it is not ours; choose another RAG_HOME or corpus name")
+                raise StoreError(
+                    f"corpus {self.corpus}: {self.folder} holds files but no {MARKER}, so it is not ours; "
+                    "choose another RAG_HOME or corpus name"
+                )
             return
         try:
             found = json.loads(marker.read_text("utf-8"))["schema_version"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"corpus {self.corpus}: {marker} cannot be read ({error}); restore it or move the folder away") from error
+            raise StoreError(
+                f"corpus {self.corpus}: {marker} cannot be read ({error}); restore it or move the folder away"
+            ) from error
         if found > SCHEMA_VERSION:
-            raise StoreError(f"corpus {self.corpus}: its store has schema version {found}, this software knows {SCHEMA_VERSION}; upgrade rag-assets")
+            raise StoreError(
+                f"corpus {self.corpus}: its store has schema version {found}, this software knows "
+                f"{SCHEMA_VERSION}; upgrade rag-assets"
+            )
 
     def version(self, table: Table) -> int:
         dataset = self._open(table, None)
@@ -124,7 +134,12 @@ class LanceStore:
 
     def _merge(self, table: Table, rows: pa.Table, delete_where: str | None) -> None:
         with _writing(self.corpus, table):
-            merge = self._open_or_create(table).merge_insert(table.key).when_matched_update_all().when_not_matched_insert_all()
+            merge = (
+                self._open_or_create(table)
+                .merge_insert(table.key)
+                .when_matched_update_all()
+                .when_not_matched_insert_all()
+            )
             if delete_where is not None:
                 merge = merge.when_not_matched_by_source_delete(delete_where)
             merge.execute(rows.cast(table.schema))
@@ -161,7 +176,10 @@ class LanceStore:
         try:
             return lance.dataset(path, version=version)
         except (ValueError, OSError) as error:
-            raise StoreError(f"corpus {self.corpus}: table {table.name} cannot be opened{f' at version {version}' if version else ''}: {_first_line(error)}") from error
+            raise StoreError(
+                f"corpus {self.corpus}: table {table.name} cannot be "
+                f"opened{f' at version {version}' if version else ''}: {_first_line(error)}"
+            ) from error
 
     def _open_or_create(self, table: Table) -> "lance.LanceDataset":
         import lance
@@ -189,7 +207,8 @@ class _RowIds:
         at = np.searchsorted(self._keys, wanted)
         at[at == len(self._keys)] = 0
         found = self._keys[at] == wanted if len(self._keys) else np.zeros(len(wanted), dtype=bool)
-        return self._row_ids[at[found]]
+        row_ids: np.ndarray[Any, np.dtype[np.uint64]] = self._row_ids[at[found]]
+        return row_ids
 
 
 class _Guard:

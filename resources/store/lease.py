@@ -1,13 +1,12 @@
 """One writer per corpus: a lease kept in the store, with a fencing number.
 
 The lease is a numbered file, created exclusively; the highest number holds. The holder beats every few seconds. Others
-may take over (create the next number) when it was released, when its process is known to be gone, when `is_gone` says so, or when it
-has not beaten for `TTL` seconds by the waiter's own clock, so that clocks that differ or jump cannot hand it to two.
-Not here: what is written under it.
+may take over (create the next number) when it was released, when its process is known to be gone, when `is_gone` says
+so, or when it has not beaten for `TTL` seconds by the waiter's own clock, so that clocks that differ or jump cannot
+hand it to two. Not here: what is written under it.
 """
 
 import json
-import os
 import platform
 import threading
 import time
@@ -58,7 +57,7 @@ class Holder:
 def this_host() -> str:
     """Name this host and its process namespace: two containers of one machine do not see each other's processes."""
     namespace = Path("/proc/self/ns/pid")
-    return f"{platform.node()}/{os.stat(namespace).st_ino if namespace.exists() else 0}"
+    return f"{platform.node()}/{namespace.stat().st_ino if namespace.exists() else 0}"
 
 
 def _never(_: Holder) -> bool:
@@ -78,7 +77,11 @@ class Lease:
 
     def holder(self) -> Holder | None:
         """Return the newest holder, released or not; None when nobody ever wrote."""
-        numbers = sorted((int(file.stem) for file in self.folder.glob("[0-9]*.json")), reverse=True) if self.folder.is_dir() else []
+        numbers = (
+            sorted((int(file.stem) for file in self.folder.glob("[0-9]*.json")), reverse=True)
+            if self.folder.is_dir()
+            else []
+        )
         for number in numbers:
             with suppress(FileNotFoundError):  # cleaned up by a newer holder in between: that one is listed too
                 return Holder(**json.loads(self._path(number).read_text("utf-8")))
@@ -105,7 +108,10 @@ class Lease:
                 if taken is not None:
                     return taken
             elif now >= deadline:
-                raise LeaseHeldError(f"corpus {self.corpus} is being written by {current}; waited {wait:.0f} s. Try again when it has finished, or stop that run.")
+                raise LeaseHeldError(
+                    f"corpus {self.corpus} is being written by {current}; waited {wait:.0f} s. Try again when "
+                    "it has finished, or stop that run."
+                )
             else:
                 time.sleep(POLL)
 
@@ -131,7 +137,10 @@ class Lease:
 
 
 class HeldLease:
-    """A lease in hand. As a context manager it beats in the background; leaving it keeps the lease for the owner's next step."""
+    """A lease in hand.
+
+    As a context manager it beats in the background; leaving it keeps the lease for the owner's next step.
+    """
 
     def __init__(self, lease: Lease, holder: Holder) -> None:
         self.lease = lease
@@ -143,7 +152,10 @@ class HeldLease:
         """Raise LeaseLostError when another run has taken over. Called before every commit."""
         current = self.lease.holder()
         if current is None or current.number != self.holder.number:
-            raise LeaseLostError(f"corpus {self.lease.corpus}: run {self.holder.owner} lost the lease to {current}; nothing more is written. Run it again.")
+            raise LeaseLostError(
+                f"corpus {self.lease.corpus}: run {self.holder.owner} lost the lease to {current}; nothing "
+                "more is written. Run it again."
+            )
 
     def __enter__(self) -> "HeldLease":
         self._thread.start()

@@ -72,16 +72,23 @@ class Snapshots:
             known = ", ".join(str(one) for one in self.numbers()) or "none"
             raise NoSnapshotError(f"corpus {self.corpus} has no snapshot {number}; there are: {known}") from None
         except (OSError, ValidationError) as error:
-            raise StoreError(f"corpus {self.corpus}: snapshot manifest {path} is damaged: {str(error).splitlines()[0]}") from error
+            raise StoreError(
+                f"corpus {self.corpus}: snapshot manifest {path} is damaged: {str(error).splitlines()[0]}"
+            ) from error
         if manifest.schema_version > SCHEMA_VERSION:
-            raise StoreError(f"corpus {self.corpus}: snapshot {number} has schema version {manifest.schema_version}, this software knows {SCHEMA_VERSION}; upgrade rag-assets")
+            raise StoreError(
+                f"corpus {self.corpus}: snapshot {number} has schema version {manifest.schema_version}, this "
+                f"software knows {SCHEMA_VERSION}; upgrade rag-assets"
+            )
         return manifest
 
     def publish(self, manifest: Manifest) -> Manifest:
         """Create the manifest under its number, which must be the next one; StoreError when another run was faster."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not create_exclusively(self._path(manifest.number), manifest.model_dump_json(indent=1)):
-            raise StoreError(f"corpus {self.corpus}: snapshot {manifest.number} was published by another run meanwhile; run it again")
+            raise StoreError(
+                f"corpus {self.corpus}: snapshot {manifest.number} was published by another run meanwhile; run it again"
+            )
         return manifest
 
     def remove_documents(self, document_ids: Sequence[str], run: str) -> Manifest | None:
@@ -93,7 +100,9 @@ class Snapshots:
         more = sorted(set(document_ids) - set(live.removed_documents)) if live else []
         if live is None or not more:
             return None
-        return self.publish(self.successor(live, kind="removal", run=run, removed_documents=(*live.removed_documents, *more)))
+        return self.publish(
+            self.successor(live, kind="removal", run=run, removed_documents=(*live.removed_documents, *more))
+        )
 
     def restore_documents(self, document_ids: Sequence[str], run: str) -> Manifest | None:
         """Stop hiding documents that are desired again with the very content that live serves."""

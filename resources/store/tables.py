@@ -87,7 +87,9 @@ QUARANTINE = Table(
 
 
 def token_embeddings(fingerprint: str, dimension: int) -> Table:
-    """Return the table of one model: `tokens` holds n_tokens × token dimension int8 values, `pooled` one float32 vector."""
+    """Return the table of one model: `tokens` holds n_tokens × token dimension int8 values, `pooled` one float32
+    vector.
+    """
     return Table(
         f"token_embeddings/{fingerprint}",
         "chunk_id",

@@ -12,7 +12,10 @@ from resources.store.tables import Table
 
 
 class CorpusWriter:
-    """Writes on behalf of `run`. Each method is one atomic commit and raises LeaseLostError when another run took over."""
+    """Writes on behalf of `run`.
+
+    Each method is one atomic commit and raises LeaseLostError when another run took over.
+    """
 
     def __init__(self, store: CorpusStore, lease: HeldLease) -> None:
         self.store = store
@@ -53,7 +56,9 @@ class CorpusWriter:
 def writing(
     store: CorpusStore, run: str, *, wait: float, is_gone: Callable[[Holder], bool] = lambda _: False
 ) -> Iterator[CorpusWriter]:
-    """Take the corpus's lease for `run` and yield a writer; the lease stays with the run afterwards (see `Lease.release`)."""
+    """Take the corpus's lease for `run` and yield a writer; the lease stays with the run afterwards (see
+    `Lease.release`).
+    """
     store.create()
     with store.lease.acquire(run, wait=wait, is_gone=is_gone) as held:
         yield CorpusWriter(store, held)
