@@ -25,11 +25,9 @@ GRID = [
     ("fixed", 200, 0),
     ("fixed", 200, 30),
     ("sentence", 128, 0),
-    ("sentence", 128, 20),
     ("sentence", 200, 0),
     ("sentence", 200, 30),
     ("sentence", 254, 0),
-    ("sentence", 254, 40),
     ("markdown", 200, 30),
 ]
 TOP = 5

@@ -1,10 +1,13 @@
 """The Dagster instance that commands use: where it lies, its `dagster.yaml`, its partitions, and no dead runs in it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
 from rag_assets.partitions import CORPUS
 from resources.corpus import corpus_names
@@ -13,13 +16,23 @@ from resources.settings import Settings
 from sensors.dead_runs import free_dead_runs
 
 
-def open_instance(settings: Settings) -> dg.DagsterInstance:
-    """Open the instance in DAGSTER_HOME, made ready first; runs whose process is gone are reported failed."""
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Open the instance in DAGSTER_HOME, made ready first; runs whose process is gone are reported failed.
+
+    StoreError within the block when Dagster's own storage cannot be used (a full disk, say).
+    """
     prepare(settings)
-    instance = dg.DagsterInstance.get()
-    register_corpora(instance, settings)
-    free_dead_runs(instance)
-    return instance
+    try:
+        with dg.DagsterInstance.get() as instance:
+            register_corpora(instance, settings)
+            free_dead_runs(instance)
+            yield instance
+    except OperationalError as error:
+        home = settings.dagster_home
+        raise StoreError(
+            f"Dagster's storage in {home} cannot be used: {error.orig}; is the disk full or read-only?"
+        ) from error
 
 
 def prepare(settings: Settings) -> Path:
@@ -59,4 +72,5 @@ if __name__ == "__main__":
 
     loaded = load_settings()
     write_environment(Path.cwd(), loaded)
-    open_instance(loaded).dispose()
+    with open_instance(loaded):
+        pass

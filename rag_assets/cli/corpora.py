@@ -17,7 +17,7 @@ def corpora(config: ConfigOption = None, json: JsonOption = False) -> None:
     if json:
         print_json({"home": str(settings.home), "corpora": rows})
         return
-    columns = ("corpus", "tenant", "sources", "snapshot", "documents", "chunks", "MB", "published")
+    columns = ("corpus", "sources", "snapshot", "documents", "chunks", "MB", "published")
     print_table(f"Corpora in {settings.home}", columns, [[_cell(row[name]) for name in columns] for row in rows])
 
 
@@ -46,7 +46,9 @@ def _holder(store: Any) -> str | None:
     return str(holder) if holder is not None and not holder.released and not holder.process_is_gone() else None
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(value)
-    return "-" if value is None else value
+    if isinstance(value, str):
+        return value[:16]
+    return "-" if value is None else f"{value:,}"

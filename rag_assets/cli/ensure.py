@@ -57,9 +57,10 @@ def ensure(
     target = _target(settings, corpus, docs, source)
     with working():
         opened = open_corpus(settings, corpus, target)
-        issues = analyse(SystemState(opened), state)
+        found = SystemState(opened)
+        issues = analyse(found, state)
         report: dict[str, Any] = {"run": None, "problem": ""}
-        repair = auto_fix and not holds(issues)
+        repair = auto_fix and (not holds(issues) or bool(found.documents.retry))
         plan = _actions(issues) if not holds(issues) else []
         if auto_fix:
             _remember(opened)
@@ -129,7 +130,7 @@ def _show(
     wants_fix: bool,
 ) -> None:
     from rag_assets.cli.console import console, print_json, print_table
-    from rag_assets.cli.figures import metrics_rows
+    from rag_assets.cli.figures import metrics_table
     from resources.reconciliation.analyse import holds
 
     live = corpus.store.snapshots.live()
@@ -168,7 +169,7 @@ def _show(
     counts = ", ".join(f"{count:,} {name}" for name, count in (live.counts if live else {}).items())
     console.print(f"{corpus.name} is {state}: {did}." + (f" Snapshot {live.number}: {counts}." if live else ""))
     if repaired and live is not None and live.metrics:
-        columns, rows = metrics_rows(live.metrics)
+        columns, rows = metrics_table(live.metrics)
         print_table("Evaluation", columns, rows)
         if live.report:
             console.print(f"Report: {corpus.store.reports / live.report / 'report.html'}")

@@ -24,7 +24,7 @@ def evaluate(
 ) -> None:
     """Ask every judged query of every pipeline and print nDCG@10, MRR@10, R@100, P@5 and latencies."""
     from rag_assets.cli.console import print_json, print_table, working
-    from rag_assets.cli.figures import metrics_rows
+    from rag_assets.cli.figures import metrics_table
     from resources.settings import load_settings
 
     settings = load_settings(config)
@@ -34,7 +34,7 @@ def evaluate(
     if json:
         print_json(measured)
         return
-    columns, rows = metrics_rows(measured["pipelines"])
+    columns, rows = metrics_table(measured["pipelines"])
     print_table(f"{measured['dataset']}: {measured['queries']} queries", columns, rows)
 
 

@@ -236,7 +236,6 @@ HOSTILE = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_are_cut_in_bounded_time_and_size(name: str, strategy: Strategy) -> None:
@@ -265,7 +264,6 @@ def test_a_large_document_takes_time_in_proportion() -> None:
     assert seconds[1] < 4 * 2.5 * seconds[0] + 0.5
 
 
-@pytest.mark.slow
 def test_five_megabytes_are_chunked_in_bounded_time() -> None:
     from pydoc_data.topics import topics
 

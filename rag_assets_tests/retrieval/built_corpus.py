@@ -1,9 +1,8 @@
-"""A small corpus in memory, made of real text by the real encoder and the real indexes: what the tests retrieve from.
-
-One chunk a document, of the first tokens that fit the model. Fulfils `RetrievalView`.
-"""
+"""Small corpora in memory, made of real text by the real encoder and the real indexes: what the tests retrieve from."""
 
 import json
+import os
+import pydoc_data.topics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from resources.chunking.base import embedding_input
+from resources.chunking.base import chunk_document, embedding_input
+from resources.chunking.settings import ChunkingSettings
 from resources.embedding.encoder import EncodedBatch, Encoder, load_encoder
 from resources.identity import chunk_id, digest
 from resources.index.bm25 import Bm25Index, Bm25Parameters, build_bm25
@@ -39,7 +39,7 @@ class Text:
 
 @dataclass(frozen=True)
 class BuiltCorpus:
-    """A corpus whose indexes lie under `folder`; `rows` by chunk id."""
+    """Fulfils `RetrievalView`. The indexes lie under `folder`; `rows` by chunk id."""
 
     folder: Path
     rows: dict[str, ChunkRow]
@@ -78,28 +78,39 @@ class BuiltCorpus:
         return {one: self.vectors.tokens[self._places[one]] for one in chunk_ids if one in self._places}
 
 
-def build(texts: Sequence[Text], folder: Path, pieces: int = 1) -> BuiltCorpus:
+def build(texts: Sequence[Text], folder: Path, pieces: int = 1, cache: Path | None = None) -> BuiltCorpus:
     """Chunk, embed and index the texts; empty ones are left out."""
     rows = chunk(texts, pieces)
-    return index(rows, {f"beir:{one.key}": one.title for one in texts}, embed(rows), folder)
+    return index(rows, {f"beir:{one.key}": one.title for one in texts}, embed(rows, cache), folder)
 
 
 def chunk(texts: Sequence[Text], pieces: int = 1) -> dict[str, ChunkRow]:
-    """Cut each text into at most `pieces` chunks that fit the model."""
+    """Return the first `pieces` chunks of each text, each as long as the model reads."""
     encoder = load_encoder(MODEL)
+    settings = ChunkingSettings(strategy="fixed", tokens=encoder.identity.max_tokens, overlap=0)
     rows: dict[str, ChunkRow] = {}
     for one in texts:
         document = f"beir:{one.key}"
-        for ordinal, (start, end) in enumerate(_pieces(one, encoder, pieces)):
-            text = one.text[start:end]
-            name = chunk_id(document, one.title, text, 0)
-            rows[name] = ChunkRow(name, document, one.title, text, start, end, ordinal)
+        for cut in chunk_document(one.title, one.text, encoder.tokenizer, settings)[:pieces]:
+            name = chunk_id(document, cut.heading, cut.text, cut.ordinal)
+            rows[name] = ChunkRow(name, document, cut.heading, cut.text, cut.start, cut.end, cut.ordinal)
     return rows
 
 
-def embed(rows: dict[str, ChunkRow]) -> EncodedBatch:
-    """Run the model over the chunks."""
-    return load_encoder(MODEL).encode([embedding_input(row.heading, row.text) for row in rows.values()])
+def embed(rows: dict[str, ChunkRow], cache: Path | None = None) -> EncodedBatch:
+    """Run the model over the chunks, or read what an earlier run with the same chunks and model left in `cache`."""
+    encoder = load_encoder(MODEL)
+    if cache is None:
+        return encoder.encode([embedding_input(row.heading, row.text) for row in rows.values()])
+    file = cache / f"{digest(encoder.identity.fingerprint, *rows)}.npz"
+    if not file.exists():
+        fresh = embed(rows)
+        draft = file.with_name(f"{os.getpid()}.npz")
+        lengths = [len(one) for one in fresh.tokens]
+        np.savez(draft, tokens=np.concatenate(fresh.tokens), lengths=lengths, pooled=fresh.pooled)
+        draft.replace(file)
+    with np.load(file) as kept:
+        return EncodedBatch(np.split(kept["tokens"], np.cumsum(kept["lengths"])[:-1]), kept["pooled"])
 
 
 def index(rows: dict[str, ChunkRow], titles: dict[str, str], vectors: EncodedBatch, folder: Path) -> BuiltCorpus:
@@ -146,14 +157,6 @@ def index(rows: dict[str, ChunkRow], titles: dict[str, str], vectors: EncodedBat
     return BuiltCorpus(folder, rows, titles, vectors, dense, bm25)
 
 
-def _pieces(one: Text, encoder: Encoder, pieces: int) -> list[tuple[int, int]]:
-    heading = int(encoder.tokenizer.count([one.title])[0])
-    spans = encoder.tokenizer.spans(one.text)
-    size = encoder.identity.max_tokens - heading
-    groups = [spans[start : start + size] for start in range(0, len(spans), size)][:pieces]
-    return [(int(group[0][0]), int(group[-1][1])) for group in groups]
-
-
 def read_beir(name: str) -> tuple[list[Text], list[JudgedQuery]]:
     """Read a development collection; the test is skipped where it is not at hand. Relevant documents by document id."""
     folder = DATA / name
@@ -180,3 +183,19 @@ def subset(texts: Sequence[Text], judged: Sequence[JudgedQuery], size: int) -> t
     ids = {f"beir:{one.key}" for one in kept}
     relevant = [(one, {key: grade for key, grade in one.relevant.items() if key in ids}) for one in judged]
     return kept, [JudgedQuery(one.query_id, one.text, left) for one, left in relevant if left]
+
+
+@pytest.fixture(scope="session")
+def topics(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> BuiltCorpus:
+    """Forty articles of Python's own documentation, up to four chunks each: there on every machine."""
+    texts = [Text(name, name, text.strip()) for name, text in sorted(pydoc_data.topics.topics.items())[:40]]
+    return build(texts, tmp_path_factory.mktemp("topics"), 4, request.config.cache.mkdir("embedded"))
+
+
+@pytest.fixture(scope="session")
+def cranfield(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[BuiltCorpus, list[JudgedQuery]]:
+    """Two hundred abstracts of Cranfield, one chunk each, and the queries they answer."""
+    texts, judged = subset(*read_beir("cranfield"), 200)
+    return build(texts, tmp_path_factory.mktemp("cranfield"), 1, request.config.cache.mkdir("embedded")), judged

@@ -5,7 +5,6 @@ a metric's definition (`metrics`, `ragas_metrics`), how the page looks (`page`),
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -95,7 +94,7 @@ def write_report(evaluation: Evaluation, folder: Path, live: Evaluation | None =
         (folder / "report.html").write_text(render(evaluation, live), "utf-8")
         draft = folder / ".report.json"
         draft.write_text(json.dumps(content, indent=1), "utf-8")
-        os.replace(draft, folder / "report.json")
+        draft.replace(folder / "report.json")
     except OSError as error:
         raise StoreError(
             f"report {folder} cannot be written ({error.strerror}): free space or fix its rights"

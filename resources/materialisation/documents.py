@@ -1,6 +1,7 @@
 """The `documents` asset: what the sources list is fetched, parsed and stored; what they no longer list is removed.
 
-Every outcome is a row: ok, empty, failed (cannot be parsed) or unread (could not be fetched, tried again next time).
+Every outcome is a row: ok, empty, failed (cannot be parsed) or unread (could not be fetched, tried again next time; a
+version that was read before is kept meanwhile).
 Removals take effect on live at once, before anything is rebuilt. Not here: how a source is read or a format parsed.
 """
 
@@ -10,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from resources.corpus import Corpus
 from resources.errors import StoreError
@@ -28,6 +30,8 @@ COMMIT_ROWS = 512
 COMMIT_CHARACTERS = 16 << 20
 
 Row = dict[str, Any]
+
+log = structlog.get_logger(__name__)
 
 
 def plan(corpus: Corpus, writer: CorpusWriter) -> int:
@@ -50,12 +54,18 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
 
 def _rows(corpus: Corpus, state: SystemState, wanted: set[str]) -> Iterator[Row]:
     listing = state.listing.table
+    kept = set(state.searchable["document_id"].to_pylist())
     for source in corpus.sources:
         ours = listing.filter(pc.equal(listing["source"], source.name))
         pairs = zip(ours["key"].to_pylist(), ours["version"].to_pylist(), strict=True)
         versions = {key: version for key, version in pairs if document_id(source, key) in wanted}
         for raw in source.fetch(list(versions)) if versions else ():
-            yield _unread(source, raw) if isinstance(raw, FetchFailure) else _parsed(source, raw)
+            if not isinstance(raw, FetchFailure):
+                yield _parsed(source, raw)
+            elif (one := document_id(source, raw.key)) in kept:
+                log.warning("a document cannot be fetched; its last version is kept", document=one, reason=raw.reason)
+            else:
+                yield _unread(source, raw, versions[raw.key])
 
 
 def _parsed(source: Source, raw: RawDocument) -> Row:
@@ -73,8 +83,8 @@ def _parsed(source: Source, raw: RawDocument) -> Row:
     }
 
 
-def _unread(source: Source, failure: FetchFailure) -> Row:
-    return _row(source, failure.key, failure.version, "") | {
+def _unread(source: Source, failure: FetchFailure, listed: str) -> Row:
+    return _row(source, failure.key, listed, "") | {
         "status": "unread",
         "reason": failure.reason,
         "bytes": 0,

@@ -6,11 +6,24 @@ A format is added by a module that decorates a function with `@parser(...)` and 
 import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from resources.errors import RagAssetsError
 from resources.identity import digest
-from resources.sources.base import JSON, RawDocument
+
+JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+
+
+@dataclass(frozen=True, slots=True)
+class RawDocument:
+    """A fetched document, unparsed; `title` only where the source itself knows one, `metadata` as JSON has it."""
+
+    key: str
+    version: str
+    media_type: str
+    data: bytes
+    title: str | None = None
+    metadata: dict[str, JSON] = field(default_factory=dict)
 
 
 class ParseError(RagAssetsError):

@@ -12,9 +12,8 @@ from typing import Literal
 
 import yaml
 
-from resources.parsing.base import Content, parser
+from resources.parsing.base import JSON, Content, parser
 from resources.parsing.text import decode
-from resources.sources.base import JSON
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.{0,16384}?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 # PyYAML takes seconds for thousands of nested brackets.

@@ -1,14 +1,16 @@
 """What a source is: it lists its documents with a version each, and streams the bytes of those asked for.
 
 Here: the records that travel from a source to the rest, and the two protocols. Not here: how a source type is found
-(`registry`), and what becomes of the bytes (`resources.parsing`).
+(`registry`), and what becomes of the bytes (`resources.parsing`, which says what it needs: a `RawDocument`).
 """
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
+from resources.parsing.base import JSON, RawDocument
+
+__all__ = ["JSON", "EvaluationSource", "FetchFailure", "JudgedQuery", "RawDocument", "Source", "SourceItem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +20,6 @@ class SourceItem:
     key: str
     version: str
     size: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RawDocument:
-    """A fetched document, unparsed; `title` only where the source itself knows one, `metadata` as JSON has it."""
-
-    key: str
-    version: str
-    media_type: str
-    data: bytes
-    title: str | None = None
-    metadata: dict[str, JSON] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
