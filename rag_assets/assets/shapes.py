@@ -84,7 +84,10 @@ def single(name: str, make: Make, *, deps: Sequence[str], **spec: Any) -> dg.Ass
         return dg.MaterializeResult(metadata=_figures(made), data_version=dg.DataVersion(made.data_version))
 
     upstream = [dg.AssetKey(dep) for dep in deps]
-    return dg.asset(name=name, deps=upstream, partitions_def=CORPUS, group_name=GROUP, **spec)(asset)
+    made: dg.AssetsDefinition = dg.asset(name=name, deps=upstream, partitions_def=CORPUS, group_name=GROUP, **spec)(
+        asset
+    )
+    return made
 
 
 def _figures(made: Materialised) -> dict[str, Any]:

@@ -25,6 +25,14 @@ def test_ragas_computes_its_own_metrics() -> None:
     assert os.environ["RAGAS_DO_NOT_TRACK"] == "true"
 
 
+def test_packages_that_do_not_fit_each_other_are_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ragas", reason="the extra `ragas` is not installed")
+    monkeypatch.setitem(sys.modules, "ragas.metrics", None)
+    figures = measure([Contexts(["a"], ["a"], [PASSAGE], [PASSAGE])])
+    assert (figures.queries, figures.means) == (0, {})
+    assert "ragas.metrics" in figures.note
+
+
 def test_without_the_extra_a_note_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ragas", None)
     figures = measure([Contexts(["a"], ["a"], [PASSAGE], [PASSAGE])])

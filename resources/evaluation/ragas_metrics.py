@@ -7,13 +7,14 @@ Source: Es, James, Espinosa-Anke and Schockaert, "RAGAS: Automated Evaluation of
 """
 
 import asyncio
+import importlib.util
 import math
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-INSTALL = "pip install 'rag-assets[ragas]'"
+PACKAGES = ("ragas", "langchain_community", "rapidfuzz")
 NAMES = ("ragas_id_precision", "ragas_id_recall", "ragas_text_precision", "ragas_text_recall")
 
 
@@ -37,14 +38,9 @@ class RagasFigures:
 
 
 def unavailable() -> str:
-    """Return why RAGAS cannot be used here, or nothing. Imports it, which takes seconds the first time."""
-    os.environ["RAGAS_DO_NOT_TRACK"] = "true"
-    try:
-        import ragas  # noqa: F401
-        import rapidfuzz  # noqa: F401 - ragas imports it only when a text metric is made
-    except ImportError as error:
-        return f"RAGAS context precision and recall were left out ({error}). Install them: {INSTALL}"
-    return ""
+    """Return which packages RAGAS lacks here and how to install them, or nothing. Imports none of them."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    return _note(f"not installed: {', '.join(missing)}") if missing else ""
 
 
 def measure(contexts: Sequence[Contexts]) -> RagasFigures:
@@ -59,7 +55,11 @@ def measure(contexts: Sequence[Contexts]) -> RagasFigures:
     note = unavailable()
     if note or not contexts:
         return RagasFigures(0, note)
-    rows = asyncio.run(_score(contexts))
+    os.environ["RAGAS_DO_NOT_TRACK"] = "true"
+    try:
+        rows = asyncio.run(_score(contexts))
+    except ImportError as error:  # an installed package may still not fit the others
+        return RagasFigures(0, _note(str(error)))
     columns = zip(*rows, strict=True)
     return RagasFigures(len(rows), "", {name: sum(one) / len(rows) for name, one in zip(NAMES, columns, strict=True)})
 
@@ -96,3 +96,7 @@ async def _score(contexts: Sequence[Contexts]) -> list[list[float]]:
         scores = [float(await metric.single_turn_ascore(sample)) for metric in metrics]
         rows.append([0.0 if math.isnan(score) else score for score in scores])
     return rows
+
+
+def _note(reason: str) -> str:
+    return f"RAGAS context precision and recall were left out ({reason}). Install: pip install 'rag-assets[ragas]'"

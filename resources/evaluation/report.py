@@ -54,7 +54,7 @@ def evaluate(
         find_pipeline(name)
     chosen = settings or RetrievalSettings()
     asked = [one for one in judged if any(grade > 0 for grade in one.relevant.values())]
-    rankings = _ask(view, asked, pipelines, chosen, progress)
+    rankings = _rankings(view, asked, pipelines, chosen, progress)
     judgments = {one.query_id: one.relevant for one in asked}
     scores = {name: per_query(judgments, ranking) for name, ranking in rankings.items()}
     latencies = {name: _latencies(view, fixed_sample(asked, LATENCY_QUERIES), name, chosen) for name in pipelines}
@@ -77,7 +77,7 @@ def ask(
     view: RetrievalView, judged: Sequence[JudgedQuery], pipelines: Sequence[str], settings: RetrievalSettings
 ) -> pa.Table:
     """Return the rows of `Evaluation.per_query` alone: no latencies, no RAGAS, nothing to wait for."""
-    rankings = _ask(view, judged, pipelines, settings, None)
+    rankings = _rankings(view, judged, pipelines, settings, None)
     judgments = {one.query_id: one.relevant for one in judged}
     return _table(judged, rankings, {name: per_query(judgments, ranking) for name, ranking in rankings.items()})
 
@@ -120,7 +120,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         raise StoreError(f"report {folder} cannot be read ({error}): delete it and evaluate again") from error
 
 
-def _ask(
+def _rankings(
     view: RetrievalView,
     asked: Sequence[JudgedQuery],
     pipelines: Sequence[str],

@@ -16,7 +16,8 @@ from resources.corpus import Corpus
 from resources.errors import SettingsError, StoreError
 from resources.evaluation import ragas_metrics
 from resources.evaluation.gate import GateDecision, gate
-from resources.evaluation.report import PER_QUERY, Evaluation, ask, evaluate, read_evaluation, write_report
+from resources.evaluation.outcome import PER_QUERY, Evaluation
+from resources.evaluation.report import ask, evaluate, read_evaluation, write_report
 from resources.evaluation.sample import fixed_sample
 from resources.identity import digest
 from resources.materialisation.base import Materialised, MetricValue

@@ -133,7 +133,7 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
         "see the documents' reasons",
         "{n} documents could not be read or parsed",
     )
-    bad = sorted(f"{name}/{one}" for name, ids in state.quarantine.items() for one in ids)
+    bad = sorted(f"{name}/{one}" for name in ("documents", "chunks") for one in state.quarantine.get(name, ()))
     yield from _issue(
         "quarantined_rows",
         Severity.LOW,
@@ -209,6 +209,14 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         diff.stale_text,
         "embed",
         "{n} chunks have embeddings of another text",
+    )
+    yield from _issue(
+        "quarantined_token_embeddings",
+        Severity.MEDIUM,
+        "candidate",
+        diff.quarantined,
+        "embed",
+        "{n} chunks have embeddings that broke their contract and are kept out",
     )
     yield from _issue(
         "orphan_token_embeddings", Severity.MEDIUM, "candidate", diff.orphans, "delete", "{n} embeddings have no chunk"

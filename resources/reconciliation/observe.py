@@ -196,8 +196,9 @@ class SystemState:
     @cached_property
     def is_complete(self) -> bool:
         """Whether tables and indexes of the candidate agree with each other and with the desired settings."""
-        tables = (self.chunks.rechunk, self.chunks.orphans, self.embeddings.embed, self.embeddings.orphans)
-        return not any(tables) and all(self.index(kind).is_sound for kind in KINDS)
+        rows = self.embeddings
+        wrong = (self.chunks.rechunk, self.chunks.orphans, rows.missing, rows.stale_text, rows.incomplete, rows.orphans)
+        return not any(wrong) and all(self.index(kind).is_sound for kind in KINDS)
 
     @cached_property
     def content(self) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from resources.parsing.base import JSON, RawDocument
+from resources.parsing.base import RawDocument
 
-__all__ = ["JSON", "EvaluationSource", "FetchFailure", "JudgedQuery", "RawDocument", "Source", "SourceItem"]
+__all__ = ["EvaluationSource", "FetchFailure", "JudgedQuery", "RawDocument", "Source", "SourceItem"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,13 +95,12 @@ class Lease:
         self.folder.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + wait
         seen: tuple[int, int] | None = None
+        told = 0
         seen_at = time.monotonic()
         while True:
             current = self.holder()
             now = time.monotonic()
             if current is not None and (current.number, current.beat) != seen:
-                if seen is None or seen[0] != current.number:
-                    log.debug("lease holder", corpus=self.corpus, holder=str(current))
                 seen, seen_at = (current.number, current.beat), now
             if current is None or current.owner == owner or now - seen_at > TTL or _is_free(current, is_gone):
                 taken = self._take(owner, current.number + 1 if current else 1)
@@ -113,6 +112,9 @@ class Lease:
                     "it has finished, or stop that run."
                 )
             else:
+                if current.number != told:
+                    log.info("waiting for another run", corpus=self.corpus, holder=str(current), seconds=round(wait))
+                    told = current.number
                 time.sleep(POLL)
 
     def release(self, owner: str) -> None:
