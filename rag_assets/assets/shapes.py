@@ -84,9 +84,8 @@ def single(name: str, make: Make, *, deps: Sequence[str], **spec: Any) -> dg.Ass
         return dg.MaterializeResult(metadata=_figures(made), data_version=dg.DataVersion(made.data_version))
 
     upstream = [dg.AssetKey(dep) for dep in deps]
-    made: dg.AssetsDefinition = dg.asset(name=name, deps=upstream, partitions_def=CORPUS, group_name=GROUP, **spec)(
-        asset
-    )
+    define = dg.asset(name=name, deps=upstream, partitions_def=CORPUS, group_name=GROUP, **spec)
+    made: dg.AssetsDefinition = define(asset)
     return made
 
 

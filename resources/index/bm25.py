@@ -4,7 +4,6 @@ Here: building a generation from the last one, opening it, and searching it with
 how text becomes terms (`segments`), how folders come into being (`generation`), fusion, and query rewriting.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -106,7 +105,7 @@ class Bm25Index:
     def __init__(self, manifest: Manifest, parts: list[Part], index: tantivy.Index) -> None:
         self.manifest = manifest
         self._parts = parts
-        self._starts = np.cumsum([0, *(len(part.rows) for part in parts)]).tolist()
+        self._identities = entries.identities(parts)
         self._visible = _live(parts)
         self._schema = index.schema
         self._searcher: tantivy.Searcher | None = index.searcher()
@@ -146,8 +145,8 @@ class Bm25Index:
             if visible.sum() >= k or len(rows) < limit:
                 break
             limit *= 4
-        hits = [self._scored(row, score) for row, score, seen in zip(rows, scores, visible, strict=True) if seen]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))[:k]
+        kept = np.flatnonzero(visible)
+        return entries.scored(self._identities, np.asarray(rows, dtype=np.int64)[kept], [scores[at] for at in kept])[:k]
 
     def entries(self) -> pa.Table:
         """Return the live entries (chunk_id, document_id), in no particular order."""
@@ -187,11 +186,6 @@ class Bm25Index:
 
     def _term_query(self, field: str, term: str) -> Query:
         return Query.term_query(self._schema, field, term, index_option="freq")
-
-    def _scored(self, row: int, score: float) -> Scored:
-        at = bisect_right(self._starts, row) - 1
-        rows, place = self._parts[at].rows, row - self._starts[at]
-        return Scored(rows["chunk_id"][place].as_py(), rows["document_id"][place].as_py(), score)
 
 
 def self_query(index: Bm25Index, sample: pa.RecordBatch) -> list[str]:

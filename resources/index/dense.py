@@ -137,14 +137,12 @@ class DenseIndex:
             return [[] for _ in queries]
         found = [shard.search(queries, k) for shard in searched]
         scores = np.hstack([of_shard for of_shard, _ in found])
-        rows = np.hstack([of_shard for _, of_shard in found])
-        origin = np.repeat(np.arange(len(found)), [of_shard.shape[1] for of_shard, _ in found])
+        identities = entries.identities([shard.part for shard in searched])
+        starts = np.cumsum([0, *(len(shard.part.rows) for shard in searched)])
+        rows = np.hstack([start + of_shard for start, (_, of_shard) in zip(starts, found, strict=False)])
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return [
-            sorted(
-                (_scored(searched[origin[at]], int(rows[query, at]), float(scores[query, at])) for at in columns),
-                key=lambda hit: (-hit.score, hit.chunk_id),
-            )
+            entries.scored(identities, rows[query, columns], scores[query, columns].tolist())
             for query, columns in enumerate(best)
         ]
 
@@ -191,8 +189,3 @@ def _pieces(rows: pa.Table, shard_rows: int) -> list[pa.Table]:
     count = -(-len(rows) // shard_rows)
     bounds = [len(rows) * at // count for at in range(count + 1)] if count else []
     return [rows.slice(start, end - start) for start, end in pairwise(bounds)]
-
-
-def _scored(shard: Shard, row: int, score: float) -> Scored:
-    rows = shard.part.rows
-    return Scored(rows["chunk_id"][row].as_py(), rows["document_id"][row].as_py(), score)

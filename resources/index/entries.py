@@ -148,6 +148,19 @@ def living(parts: Sequence[Part], schema: pa.Schema) -> pa.Table:
     return pa.concat_tables([schema.empty_table(), *(part.living() for part in parts)])
 
 
+def identities(parts: Sequence[Part]) -> pa.Table:
+    """Return chunk_id and document_id of every entry, dead ones included, in the order of the parts, uncopied."""
+    schema = pa.schema({"chunk_id": pa.string(), "document_id": pa.string()})
+    return pa.concat_tables([schema.empty_table(), *(part.rows.select(schema.names) for part in parts)])
+
+
+def scored(identities: pa.Table, places: npt.NDArray[np.int64], scores: Sequence[float]) -> list[Scored]:
+    """Return the entries at these places with their scores, best first, equal scores by chunk id."""
+    found = identities.take(pa.array(places))
+    hits = map(Scored, found["chunk_id"].to_pylist(), found["document_id"].to_pylist(), scores)
+    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
+
+
 def read_live(folder: Path, names: Sequence[str]) -> pa.Table:
     """Return the live entries of a generation's parts without opening the index itself."""
     tables = [read_part(folder, name).living() for name in names]
