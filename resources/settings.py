@@ -54,9 +54,19 @@ class EvaluationSettings(Section):
 
 
 class CheckSettings(Section):
-    """Above `max_bad_share` of bad rows a check blocks; below it the bad rows are quarantined and the rest goes on."""
+    """When bad rows are systemic, so that a check blocks; otherwise they are kept out and the rest goes on.
+
+    They are when there are more than `tolerated_bad_rows` of them and they are more than `max_bad_share` of the table,
+    or when most rows are bad, however few there are.
+    """
 
     max_bad_share: float = Field(0.05, ge=0, le=1)
+    tolerated_bad_rows: int = Field(10, ge=0)
+
+    def is_systemic(self, bad: int, rows: int) -> bool:
+        """Whether `bad` rows of `rows` are too many to go on."""
+        share = bad / rows if rows else 0.0
+        return share > 0.5 or (bad > self.tolerated_bad_rows and share > self.max_bad_share)
 
 
 class CorpusSettings(Section):

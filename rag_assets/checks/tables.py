@@ -29,12 +29,11 @@ def _contract(table: str, corpus: Corpus, writer: CorpusWriter) -> Verdict:
     ]
     metadata = {
         "rows": contract.rows,
-        "bad_share": contract.bad_share,
         **ids_metadata(sorted(contract.bad)),
         **({"expectations": dg.MetadataValue.table(rows)} if rows else {}),
     }
-    passed = bad == 0 and contract.bad_share == 0.0
-    return Verdict("contract", passed, contract.bad_share > corpus.settings.checks.max_bad_share, metadata)
+    blocks = contract.is_broken or corpus.settings.checks.is_systemic(bad, contract.rows)
+    return Verdict("contract", not bad and not contract.is_broken, blocks, metadata)
 
 
 def _documents(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
@@ -43,7 +42,7 @@ def _documents(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
     table = state.candidate.documents
     pairs = zip(table["document_id"].to_pylist(), table["status"].to_pylist(), strict=True)
     failed = sorted(one for one, status in pairs if status in ("failed", "unread"))
-    systemic = bool(table.num_rows) and len(failed) / table.num_rows > corpus.settings.checks.max_bad_share
+    systemic = corpus.settings.checks.is_systemic(len(failed), table.num_rows)
     yield Verdict("readable", not failed, systemic, ids_metadata(failed))
     diff = state.documents
     left = sorted({*diff.missing, *diff.changed, *diff.reparse, *diff.gone})

@@ -1,5 +1,6 @@
 """`ensure`: look, say what is missing from a target state, repair it as a Dagster run, and look again."""
 
+import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,6 +70,8 @@ def ensure(
             opened = open_corpus(settings, corpus, target)
             issues = analyse(SystemState(opened), state)
     _show(opened, state, issues, plan, report, as_json=json, repaired=repair, wants_fix=not auto_fix)
+    if report["problem"]:
+        print(f"error: {report['problem']}", file=sys.stderr)
     raise typer.Exit(report.get("exit_code") or (0 if holds(issues) else 1))
 
 
@@ -159,8 +162,6 @@ def _show(
                 for one in issues
             ],
         )
-    if report["problem"]:
-        console.print(f"[red]{report['problem']}[/red]")
     if not holds(issues):
         hint = "Repair it: add --auto-fix." if wants_fix else f"Run {report['run']}; see it with: rag-assets ui"
         console.print(f"{corpus.name} is not {state}. {hint}")

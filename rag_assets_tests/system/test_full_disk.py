@@ -23,10 +23,9 @@ def test_a_full_disk(project, documents, small_disk):
     assert first.code == 0, first.err
     (documents / "assert.txt").write_text("Entirely new words about zyxomma dragonflies.")
     filler = small_disk / "filler"
-    with filler.open("wb") as file, pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space"), filler.open("wb", buffering=0) as file:
         while True:
             file.write(b"\0" * 4096)
-            file.flush()
     full = project.run("ensure", "search-ready", "--auto-fix", "--json")
     assert full.code == 2, (full.out, full.err)
     assert (

@@ -161,7 +161,7 @@ def test_rolling_back_pins_and_unpinning_publishes_again(bench):
 
 def test_too_many_unreadable_documents_block_and_nothing_is_published(bench):
     assert bench.run().success
-    for number in range(4):
+    for number in range(12):
         (bench.docs / f"broken-{number}.txt").write_bytes(b"\0" * 100)
     outcome = bench.run()
     assert not outcome.success and outcome.exit_code == 1

@@ -41,11 +41,9 @@ class Contract:
         return {one: ", ".join(found) for one, found in reasons.items()}
 
     @property
-    def bad_share(self) -> float:
-        """The share of bad rows; 1 when an expectation about the table as a whole fails."""
-        if any(not outcome.passed and not outcome.bad for outcome in self.outcomes):
-            return 1.0
-        return len(self.bad) / self.rows if self.rows else 0.0
+    def is_broken(self) -> bool:
+        """Whether an expectation about the table as a whole fails, which no quarantine can mend."""
+        return any(not outcome.passed and not outcome.bad for outcome in self.outcomes)
 
 
 def documents_contract(corpus: Corpus) -> Contract:
