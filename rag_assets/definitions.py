@@ -15,7 +15,7 @@ from rag_assets.checks import indexes as index_checks  # noqa: E402
 from rag_assets.corpora import CorporaResource  # noqa: E402
 from rag_assets.jobs import search_ready  # noqa: E402
 from resources.observability.logging import configure_logging  # noqa: E402
-from resources.settings import FreshnessSettings, Settings, load_settings  # noqa: E402
+from resources.settings import Settings, load_settings  # noqa: E402
 from sensors.dead_runs import dead_runs  # noqa: E402
 
 ASSET_MODULES = [documents, chunks, token_embeddings, indexes, ragas_report, snapshot]
@@ -25,7 +25,7 @@ CHECK_MODULES = [tables, index_checks, gate]
 def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Return the definitions for these settings. `resource_overrides` replaces resources by name (`corpora`)."""
     prefix = list(settings.asset_key_prefix) or None
-    freshness = _policy(settings.defaults.freshness)
+    freshness = _freshness(settings)
     assets = [
         asset.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=freshness))
         for asset in dg.load_assets_from_modules(ASSET_MODULES, key_prefix=prefix)
@@ -42,8 +42,11 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | No
     )
 
 
-def _policy(freshness: FreshnessSettings) -> dg.FreshnessPolicy:
-    return dg.FreshnessPolicy.time_window(fail_window=freshness.fail, warn_window=freshness.warn)
+def _freshness(settings: Settings) -> dg.FreshnessPolicy:
+    """Return the strictest policy of all corpora: Dagster judges an asset as a whole, not a partition of it."""
+    policies = [corpus.freshness for corpus in settings.corpora.values()]
+    fail, warn = min(one.fail for one in policies), min(one.warn for one in policies)
+    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=min(warn, fail))
 
 
 @dg.definitions

@@ -9,7 +9,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -47,10 +47,16 @@ class EvaluationSettings(Section):
 
     set: Path | None = None
     allowed_drop: float = Field(0.02, ge=0, le=1)
-    metric: str = "ndcg@10"
+    metric: Literal["ndcg@10", "mrr@10", "recall@100", "p@5"] = "ndcg@10"
     pipeline: str = "hybrid"
     pipelines: tuple[str, ...] = ("bm25", "basic", "hybrid", "colbert")
     sample: int = Field(200, ge=1)
+
+    @model_validator(mode="after")
+    def _gate_is_measured(self) -> "EvaluationSettings":
+        if self.pipeline not in self.pipelines:
+            raise ValueError(f"pipeline {self.pipeline} must be one of pipelines: {', '.join(self.pipelines)}")
+        return self
 
 
 class CheckSettings(Section):

@@ -19,9 +19,7 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
 
     settings = load_settings(config)
     with working():
-        findings = [
-            finding for look in (_packages, _disk, _dagster, _models, _corpora) for finding in _guarded(look, settings)
-        ]
+        findings = [finding for look in (_packages, _disk, _dagster, _corpora) for finding in _guarded(look, settings)]
     well = all(good for _, good, _ in findings)
     if json:
         print_json(
@@ -88,19 +86,6 @@ def _dagster(settings: Any) -> Iterator[Finding]:
         )
 
 
-def _models(settings: Any) -> Iterator[Finding]:
-    from resources.embedding.identity import model_identity
-
-    for model in sorted({corpus.model for corpus in settings.corpora.values()}):
-        identity = model_identity(model)
-        yield (
-            f"model {model}",
-            True,
-            f"weights sha256 {identity.weights_sha256[:12]}…, {identity.dimension} dimensions, at most "
-            f"{identity.max_tokens} tokens",
-        )
-
-
 def _corpora(settings: Any) -> Iterator[Finding]:
     from resources.corpus import corpus_names
 
@@ -111,15 +96,25 @@ def _corpora(settings: Any) -> Iterator[Finding]:
 def _corpus(name: str, settings: Any) -> Iterator[Finding]:
     from resources.corpus import open_corpus
     from resources.index.generation import verify
+    from resources.reconciliation.observe import SystemState
 
-    store = open_corpus(settings, name).store
-    live = store.snapshots.live()
+    corpus = open_corpus(settings, name)
+    model = corpus.model
+    what = (
+        f"weights sha256 {model.weights_sha256[:12]}…, {model.dimension} dimensions, at most {model.max_tokens} tokens"
+    )
+    yield f"corpus {name}, model {model.name}", True, what
+    state = SystemState(corpus)
+    live = state.live
     if live is None:
         yield f"corpus {name}", True, "not built yet"
         return
-    problems = [problem for index in (live.dense, live.bm25) for problem in verify(store.indexes / index)]
-    yield (
-        f"corpus {name}",
-        not problems,
-        "; ".join(problems) or f"snapshot {live.number}, indexes whole ({live.counts['chunks']:,} chunks)",
-    )
+    store = corpus.store
+    problems = [
+        *state.live_problems,
+        *(one for index in (live.dense, live.bm25) for one in verify(store.indexes / index)),
+    ]
+    repair = f". Repair: dagster asset materialize -m rag_assets.definitions --select '*' --partition {name}"
+    chunks = f"{live.counts['chunks']:,} chunks"
+    detail = "; ".join(dict.fromkeys(problems)) + repair if problems else f"snapshot {live.number} is whole ({chunks})"
+    yield f"corpus {name}", not problems, detail

@@ -69,7 +69,9 @@ def ensure(
             report = _repair(settings, opened, state, issues)
             opened = open_corpus(settings, corpus, target)
             issues = analyse(SystemState(opened), state)
-    _show(opened, state, issues, plan, report, as_json=json, repaired=repair, wants_fix=not auto_fix)
+    _show(
+        opened, state, issues, plan, report, as_json=json, repaired=repair, hint=_hint(report["run"], dry_run=dry_run)
+    )
     if report["problem"]:
         print(f"error: {report['problem']}", file=sys.stderr)
     raise typer.Exit(report.get("exit_code") or (0 if holds(issues) else 1))
@@ -114,6 +116,12 @@ def _repair(settings: "Settings", corpus: "Corpus", state: State, issues: list["
     return {"run": outcome.run_id, "problem": outcome.problem, "exit_code": outcome.exit_code}
 
 
+def _hint(run: str | None, *, dry_run: bool) -> str:
+    if run is not None:
+        return f"See run {run} in the UI: rag-assets ui"
+    return "A repair would do the above; nothing was written." if dry_run else "Repair it: add --auto-fix."
+
+
 def _actions(issues: list["DriftIssue"]) -> list[dict[str, Any]]:
     return [
         {"action": issue.action, "because": issue.type, "where": issue.where, "affected": issue.affected}
@@ -130,7 +138,7 @@ def _show(
     *,
     as_json: bool,
     repaired: bool,
-    wants_fix: bool,
+    hint: str,
 ) -> None:
     from rag_assets.cli.console import console, print_json, print_table
     from rag_assets.cli.figures import metrics_table
@@ -153,17 +161,10 @@ def _show(
             }
         )
         return
-    if issues:
-        print_table(
-            f"{corpus.name}: what differs from {state}",
-            ("severity", "drift", "where", "affected", "repair", "what"),
-            [
-                (one.severity.name.lower(), one.type, one.where, one.affected, one.action, one.description)
-                for one in issues
-            ],
-        )
-    if not holds(issues):
-        hint = "Repair it: add --auto-fix." if wants_fix else f"Run {report['run']}; see it with: rag-assets ui"
+    for issue in issues:
+        severity, place = issue.severity.name.lower(), f"{issue.type}, {issue.where}"
+        console.print(f"  {severity:<8} {issue.description} ({place}). Repair: {issue.action}.", markup=False)
+    if report["problem"] or not holds(issues):
         console.print(f"{corpus.name} is not {state}. {hint}")
         return
     did = "repaired" if repaired else "nothing to do"

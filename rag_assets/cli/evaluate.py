@@ -40,7 +40,8 @@ def evaluate(
 
 def _corpus(settings: Any, name: str, pipelines: tuple[str, ...] | None) -> dict[str, Any]:
     from resources.corpus import open_corpus
-    from resources.materialisation.report import evaluate_view, judged_queries
+    from resources.materialisation.report import evaluate_view
+    from resources.reconciliation.questions import judged_queries
     from resources.retrieval.snapshot import open_live, served_documents
 
     opened = open_corpus(settings, name)
@@ -60,8 +61,9 @@ def _beir(settings: Any, name: str, folder: Path, pipelines: tuple[str, ...] | N
     from resources.corpus import open_corpus
     from resources.errors import RagAssetsError
     from resources.materialisation.candidate import open_candidate
-    from resources.materialisation.report import evaluate_view, judged_queries
+    from resources.materialisation.report import evaluate_view
     from resources.reconciliation.observe import SystemState
+    from resources.reconciliation.questions import judged_queries
     from resources.sources.registry import parse_source
     from resources.store.lance_store import LanceStore
     from resources.targets import Target, remember_target

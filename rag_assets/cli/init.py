@@ -25,4 +25,4 @@ def init(
     if json:
         print_json({"written": str(path)})
     else:
-        console.print(f"Wrote {path}. Next: rag-assets ensure ragas-eval --auto-fix")
+        console.print(f"Wrote {path}. Next: rag-assets ensure search-ready --auto-fix")

@@ -33,18 +33,16 @@ def list_snapshots(corpus: CorpusOption = DEFAULT, config: ConfigOption = None, 
             }
         )
         return
-    columns = ("number", "kind", "created", "documents", "chunks", "removed", "model", "pinned", "run")
+    columns = ("number", "kind", "created", "documents", "chunks", "removed", "pinned")
     rows = [
         (
             one.number,
             one.kind,
-            one.created,
+            one.created[:16],
             one.counts["documents"],
             one.counts["chunks"],
             len(one.removed_documents),
-            one.model,
             "yes" if one.pinned else "",
-            one.run,
         )
         for one in manifests
     ]
@@ -80,10 +78,13 @@ def rollback(
     number: Number, corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: JsonOption = False
 ) -> None:
     """Serve an older snapshot's content again, under a new number, pinned until `snapshots unpin`."""
+    from rag_assets.cli.console import working
     from resources.materialisation.rollback import roll_back
 
+    with working():
+        rolled = roll_back(_open(config, corpus), number)
     _report(
-        roll_back(_open(config, corpus), number),
+        rolled,
         json,
         f"serves what snapshot {number} served; pinned until: rag-assets snapshots unpin",
     )
@@ -92,9 +93,12 @@ def rollback(
 @app.command()
 def unpin(corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: JsonOption = False) -> None:
     """Let the next run publish over a pinned snapshot."""
+    from rag_assets.cli.console import working
     from resources.materialisation.rollback import unpin as unpin_live
 
-    _report(unpin_live(_open(config, corpus)), json, "is no longer pinned")
+    with working():
+        unpinned = unpin_live(_open(config, corpus))
+    _report(unpinned, json, "is no longer pinned")
 
 
 def _report(manifest: Any, json: bool, what: str) -> None:

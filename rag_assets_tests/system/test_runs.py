@@ -1,6 +1,7 @@
 """Dagster runs in this process, on a real instance and a real Lance folder: what becomes of a corpus in each case."""
 
 import json
+import shutil
 from pydoc_data.topics import topics
 
 import dagster as dg
@@ -232,3 +233,47 @@ def test_the_gate_holds_a_worse_candidate_back_but_never_a_removal(bench):
     beir(bench.folder / "set", {name: text for name, text in texts.items() if name != names[0]}, queries)
     assert bench.run().success
     assert bench.live.number == 3 and bench.live.removed_documents == ()
+
+
+def test_a_document_that_was_hidden_and_is_back_is_found_again(bench):
+    assert bench.run().success
+    gone = f"folder:{sorted(topics)[0]}.txt"
+    bench.corpus.store.snapshots.remove_documents([gone], "a-run-that-died-here")
+    assert gone not in bench.ask("What does assert do?")
+    assert bench.issues() == {"hidden_documents": 1}
+    assert bench.run().success and bench.issues() == {}
+    assert bench.ask("What does assert do?")[0] == gone
+
+
+def test_judged_queries_added_later_are_asked_and_published(bench):
+    assert bench.run().success
+    assert bench.live.report is None and bench.issues("ragas-eval") == {"no_evaluation": 1}
+    name = sorted(topics)[0]
+    judged = {"id": "q1", "text": "What does the assert statement do?", "relevant": {f"folder:{name}.txt": 1}}
+    (bench.folder / "judged.jsonl").write_text(json.dumps(judged) + "\n")
+    bench.configure(", evaluation: {set: judged.jsonl}")
+    assert bench.issues("ragas-eval") == {"stale_evaluation": 1}
+    assert bench.run().success and bench.issues("ragas-eval") == {}
+    assert bench.live.metrics["hybrid"]["mrr@10"] == 1.0
+    second = judged | {"id": "q2", "text": "zyxomma"}
+    (bench.folder / "judged.jsonl").write_text(f"{json.dumps(judged)}\n{json.dumps(second)}\n")
+    assert bench.issues("ragas-eval") == {"stale_evaluation": 1}
+    assert bench.run().success and bench.live.metrics["hybrid"]["mrr@10"] < 1.0
+
+
+@pytest.mark.parametrize("part", ["token_embeddings", "chunks.lance", "indexes"])
+def test_a_part_that_is_gone_is_named_and_built_again(bench, part):
+    assert bench.run().success
+    before = bench.ask("What does assert do?")
+    shutil.rmtree(bench.corpus.store.folder / part)
+    assert "snapshot_damaged" in bench.issues()
+    outcome = bench.run()
+    assert outcome.success, outcome.problem
+    assert bench.issues() == {} and bench.ask("What does assert do?") == before
+
+
+def test_documents_that_were_never_served_are_removed_without_a_new_snapshot(bench):
+    (bench.docs / "broken.txt").write_bytes(b"\0" * 100)
+    assert bench.run().success
+    (bench.docs / "broken.txt").unlink()
+    assert bench.run().success and bench.live.number == 1 and bench.issues() == {}

@@ -36,10 +36,20 @@ log = structlog.get_logger(__name__)
 
 def plan(corpus: Corpus, writer: CorpusWriter) -> int:
     """Remove what is gone, from live first, and count what is to be fetched."""
-    diff = SystemState(corpus).documents
-    writer.remove_documents(diff.gone)
+    state = SystemState(corpus)
+    diff = state.documents
+    writer.remove_documents(_served(state, diff.gone))
     writer.delete(DOCUMENTS, diff.gone)
     return shards_for(len(diff.fetch), PER_SHARD)
+
+
+def _served(state: SystemState, ids: list[str]) -> list[str]:
+    """Return those documents that live may serve; all of them when live cannot be read."""
+    tables = state.live_tables
+    if tables is None:
+        return ids
+    found = tables.documents.filter(pc.equal(tables.documents["status"], "ok"))["document_id"].to_pylist()
+    return sorted(set(ids).intersection(found))
 
 
 def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:

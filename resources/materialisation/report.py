@@ -4,33 +4,26 @@ A report is kept under the digest of everything it depends on, so the same candi
 metrics, the page and the gate's arithmetic (`resources.evaluation`).
 """
 
-import json
-from collections.abc import Container, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resources.corpus import Corpus
-from resources.errors import SettingsError, StoreError
-from resources.evaluation import ragas_metrics
+from resources.errors import StoreError
 from resources.evaluation.gate import GateDecision, gate
 from resources.evaluation.outcome import PER_QUERY, Evaluation
 from resources.evaluation.report import ask, evaluate, read_evaluation, write_report
-from resources.evaluation.sample import fixed_sample
-from resources.identity import digest
 from resources.materialisation.base import Materialised, MetricValue
 from resources.materialisation.candidate import open_candidate
 from resources.observability.progress import track
-from resources.reconciliation.listing import document_id
 from resources.reconciliation.observe import SystemState
+from resources.reconciliation.questions import questions, report_folder
 from resources.retrieval.snapshot import open_live
 from resources.retrieval.view import RetrievalView
-from resources.sources.base import EvaluationSource, JudgedQuery
+from resources.sources.base import JudgedQuery
 from resources.store.writer import CorpusWriter
-
-SMALL_CHANGE = 0.1
 
 
 def make_report(corpus: Corpus, writer: CorpusWriter) -> Materialised:
@@ -114,83 +107,3 @@ def read_candidate_report(corpus: Corpus, state: SystemState) -> Evaluation:
     if not (folder / "report.json").is_file():
         raise StoreError(f"corpus {corpus.name}: the candidate has not been evaluated; materialise ragas_report first")
     return read_evaluation(folder)
-
-
-def report_folder(corpus: Corpus, state: SystemState) -> Path:
-    """Return where the candidate's report lies: named for the candidate, the questions and the settings asked with.
-
-    A candidate that live serves already keeps the report it was published with.
-    """
-    live = state.live
-    if (
-        live is not None
-        and live.report is not None
-        and live.content == state.content
-        and state.report_exists(live.report)
-    ):
-        return corpus.store.reports / live.report
-    asked = [(one.query_id, one.text, sorted(one.relevant.items())) for one in questions(corpus, state)]
-    settings = corpus.settings
-    name = digest(
-        "report",
-        state.content,
-        json.dumps(asked),
-        json.dumps(settings.evaluation.pipelines),
-        settings.retrieval.model_dump_json(),
-        ragas_metrics.unavailable(),
-    )
-    return corpus.store.reports / name
-
-
-def questions(corpus: Corpus, state: SystemState) -> list[JudgedQuery]:
-    """Return what the candidate is asked: a fixed sample after a small change, everything otherwise."""
-    judged = judged_queries(corpus, set(state.searchable["document_id"].to_pylist()))
-    return fixed_sample(judged, corpus.settings.evaluation.sample) if _is_small_change(state) else judged
-
-
-def judged_queries(corpus: Corpus, documents: Container[str]) -> list[JudgedQuery]:
-    """Return the judged queries that one of these documents is relevant for, by document id.
-
-    From the settings' file when there is one, from the sources that have some otherwise.
-    """
-    file = corpus.settings.evaluation.set
-    found = _from_file(corpus.base / file) if file is not None else _from_sources(corpus)
-    kept = []
-    for one in found:
-        relevant = {key: grade for key, grade in one.relevant.items() if grade > 0 and key in documents}
-        if relevant:
-            kept.append(JudgedQuery(one.query_id, one.text, relevant))
-    return kept
-
-
-def _from_sources(corpus: Corpus) -> Iterator[JudgedQuery]:
-    for source in corpus.sources:
-        if isinstance(source, EvaluationSource):
-            for one in source.judged_queries():
-                relevant = {document_id(source, key): grade for key, grade in one.relevant.items()}
-                yield JudgedQuery(f"{source.name}:{one.query_id}", one.text, relevant)
-
-
-def _from_file(file: Path) -> Iterator[JudgedQuery]:
-    try:
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"evaluation.set: {file} cannot be read: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-                relevant = {str(key): int(grade) for key, grade in row["relevant"].items()}
-                yield JudgedQuery(str(row["id"]), str(row["text"]), relevant)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                shape = '{"id": "q1", "text": "…", "relevant": {"DOCUMENT_ID": 1}}'
-                raise SettingsError(f"evaluation.set: {file}:{number}: expected {shape} ({error!r})") from error
-
-
-def _is_small_change(state: SystemState) -> bool:
-    """Whether live was made alike and at most a tenth of its chunks differ from the candidate's."""
-    live, tables = state.live, state.live_tables
-    if live is None or tables is None or live.model_fingerprint != state.corpus.model.fingerprint:
-        return False
-    old, new = (set(table["chunk_id"].to_pylist()) for table in (tables.chunks, state.candidate.chunks))
-    return len(old ^ new) <= SMALL_CHANGE * max(len(old), 1)

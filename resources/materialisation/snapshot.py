@@ -4,8 +4,9 @@ from resources.corpus import Corpus
 from resources.errors import StoreError
 from resources.materialisation.base import Materialised
 from resources.materialisation.candidate import candidate_manifest
-from resources.materialisation.report import decide, figures, read_candidate_report, report_folder
+from resources.materialisation.report import decide, figures, read_candidate_report
 from resources.reconciliation.observe import SystemState
+from resources.reconciliation.questions import report_folder
 from resources.store.snapshots import Manifest
 from resources.store.tables import CHUNKS, DOCUMENTS
 from resources.store.writer import CorpusWriter
@@ -17,15 +18,17 @@ def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     live = state.live
     if live is not None and live.pinned:
         return _described(live, "pinned")
-    if live is not None and live.content == state.content and not live.removed_documents and not state.live_problems:
+    evaluation = read_candidate_report(corpus, state)
+    report = report_folder(corpus, state).name if evaluation.queries else None
+    same = live is not None and (live.content, live.report) == (state.content, report)
+    if live is not None and same and not state.hidden and not state.live_problems:
         return _described(live, "unchanged")
-    report = read_candidate_report(corpus, state)
     decision = decide(corpus, state)
     if not decision.publish:
         raise StoreError(f"corpus {corpus.name}: the gate holds the candidate back: {decision.reason}")
     draft = candidate_manifest(state, writer.run)
-    name = report_folder(corpus, state).name if report.queries else None
-    manifest = draft.model_copy(update={"report": name, "metrics": report.means if report.queries else {}})
+    metrics = evaluation.means if evaluation.queries else {}
+    manifest = draft.model_copy(update={"report": report, "metrics": metrics})
     _retain(corpus, manifest)
     return _described(writer.publish(manifest), "published")
 

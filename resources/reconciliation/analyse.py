@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum
 from typing import Any, Literal
 
-import pyarrow.compute as pc
-
 from resources.reconciliation.diff import embeddings_diff
 from resources.reconciliation.observe import SystemState
+from resources.reconciliation.questions import questions, report_folder
 
 Place = Literal["source", "candidate", "live", "both"]
 SHOWN_IDS = 1000
@@ -120,18 +119,16 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
         "{n} sources list nothing; nothing is removed for that",
     )
     table = state.candidate.documents
-    failed = (
-        table.filter(pc.is_in(table["status"], pc.cast(["failed", "unread"], "string")))["document_id"].to_pylist()
-        if table.num_rows
-        else []
-    )
+    pairs = zip(table["document_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+    failed = sorted(one for one, status in pairs if status in ("failed", "unread"))
+    systemic = state.corpus.settings.checks.is_systemic(len(failed), table.num_rows)
     yield from _issue(
         "failed_documents",
-        Severity.LOW,
+        Severity.HIGH if systemic else Severity.LOW,
         "candidate",
-        sorted(failed),
+        failed,
         "see the documents' reasons",
-        "{n} documents could not be read or parsed",
+        "{n} documents could not be read or parsed" + (", too many to publish" if systemic else ""),
     )
     bad = sorted(f"{name}/{one}" for name in ("documents", "chunks") for one in state.quarantine.get(name, ()))
     yield from _issue(
@@ -239,7 +236,7 @@ def _indexes(state: SystemState) -> Iterator[DriftIssue]:
             "candidate",
             index.problems,
             "rebuild index",
-            f"the {kind} index has {{n}} damaged files",
+            f"damaged files of the {kind} index: {{n}}",
         )
         if not index.problems:
             yield from _issue(
@@ -255,15 +252,8 @@ def _indexes(state: SystemState) -> Iterator[DriftIssue]:
 def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
     live = state.live
     if live is None:
-        yield DriftIssue(
-            "never_published",
-            Severity.HIGH,
-            "live",
-            1,
-            (),
-            "publish",
-            "nothing is published yet, so nothing can be asked",
-        )
+        what = "nothing is published yet, so nothing can be asked"
+        yield DriftIssue("never_published", Severity.HIGH, "live", 1, (), "publish", what)
         return
     yield from _issue(
         "snapshot_damaged",
@@ -271,52 +261,40 @@ def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
         "live",
         state.live_problems,
         "rebuild index and publish",
-        "{n} files that live needs are damaged",
+        "parts that live needs are missing or damaged: {n}",
     )
     if live.pinned:
-        yield DriftIssue(
-            "pinned",
-            Severity.LOW,
-            "live",
-            1,
-            (str(live.number),),
-            "snapshots unpin",
-            f"snapshot {live.number} is pinned; nothing is published over it",
-        )
-    elif state.is_complete and state.content != live.content:
-        yield DriftIssue(
-            "unpublished",
-            Severity.HIGH,
-            "live",
-            1,
-            (str(live.number),),
-            "publish",
-            "the candidate differs from live and is not published",
-        )
+        what = f"snapshot {live.number} is pinned; nothing is published over it"
+        yield DriftIssue("pinned", Severity.LOW, "live", 1, (str(live.number),), "snapshots unpin", what)
+        return
+    yield from _issue(
+        "hidden_documents",
+        Severity.HIGH,
+        "live",
+        state.hidden,
+        "publish",
+        "{n} documents were removed and are back, and live still hides them",
+    )
+    if state.is_complete and state.content != live.content:
+        what = "the candidate differs from live and is not published"
+        yield DriftIssue("unpublished", Severity.HIGH, "live", 1, (str(live.number),), "publish", what)
 
 
 def _report(state: SystemState) -> Iterator[DriftIssue]:
     live = state.live
-    if live is not None and live.report is None:
-        yield DriftIssue(
-            "no_evaluation",
-            Severity.HIGH,
-            "live",
-            1,
-            (),
-            "add an evaluation set",
-            "there are no judged queries, so nothing could be measured",
-        )
-    elif live is not None and live.report is not None and not state.report_exists(live.report):
-        yield DriftIssue(
-            "report_missing",
-            Severity.MEDIUM,
-            "live",
-            1,
-            (live.report,),
-            "evaluate",
-            "the evaluation report of live is gone",
-        )
+    if live is None or live.pinned or not state.is_complete or state.content != live.content:
+        return
+    if not questions(state.corpus, state):
+        what = "there are no judged queries, so nothing can be measured"
+        yield DriftIssue("no_evaluation", Severity.HIGH, "live", 1, (), "set evaluation.set in rag.yaml", what)
+        return
+    name = report_folder(state.corpus, state).name
+    if live.report is None or name != live.report:
+        what = "live was not evaluated with the present questions and settings"
+        yield DriftIssue("stale_evaluation", Severity.MEDIUM, "live", 1, (name,), "evaluate", what)
+    elif not state.report_exists(name):
+        what = "the evaluation report of live is gone"
+        yield DriftIssue("report_missing", Severity.MEDIUM, "live", 1, (name,), "evaluate", what)
 
 
 STAGES: dict[str, Callable[[SystemState], Iterator[DriftIssue]]] = {

@@ -89,17 +89,26 @@ class SystemState:
 
     @cached_property
     def live_tables(self) -> Tables | None:
-        """The versions that live names, read again only where the candidate has moved on; None when nothing is live."""
+        """The versions that live names; None when nothing is live, or it cannot be read (`live_problems`)."""
+        return self._live[0]
+
+    @cached_property
+    def _live(self) -> tuple[Tables | None, str | None]:
+        """Live's tables, read again only where the candidate has moved on, or why they cannot be read."""
         live = self.live
         if live is None:
-            return None
+            return None, None
         embeddings = token_embeddings(live.model_fingerprint, live.dimension)
         newest = self.candidate.embeddings if embeddings == self.corpus.embeddings else None
-        return Tables(
-            self._at(DOCUMENTS, live.documents_version, DOCUMENT_COLUMNS, self.candidate.documents),
-            self._at(CHUNKS, live.chunks_version, CHUNK_COLUMNS, self.candidate.chunks),
-            self._at(embeddings, live.embeddings_version, EMBEDDING_COLUMNS, newest),
-        )
+        try:
+            tables = Tables(
+                self._at(DOCUMENTS, live.documents_version, DOCUMENT_COLUMNS, self.candidate.documents),
+                self._at(CHUNKS, live.chunks_version, CHUNK_COLUMNS, self.candidate.chunks),
+                self._at(embeddings, live.embeddings_version, EMBEDDING_COLUMNS, newest),
+            )
+        except StoreError as error:
+            return None, str(error)
+        return tables, None
 
     def _at(self, table: Table, version: int, columns: tuple[str, ...], newest: pa.Table | None) -> pa.Table:
         store = self.corpus.store
@@ -212,6 +221,12 @@ class SystemState:
         )
 
     @cached_property
+    def hidden(self) -> list[str]:
+        """Documents that live hides although they are to be found: removed once, and back again."""
+        removed = set(self.live.removed_documents) if self.live is not None else set()
+        return sorted(removed.intersection(self.searchable["document_id"].to_pylist())) if removed else []
+
+    @cached_property
     def chunks_digest(self) -> str:
         """The digest of the chunks that both indexes hold."""
         return set_digest(self.indexable["chunk_id"].to_pylist())
@@ -219,12 +234,8 @@ class SystemState:
     @cached_property
     def live_problems(self) -> list[str]:
         """What of the files that live names is missing or has another length, one line each."""
-        problems = []
+        problems = [self._live[1]] if self._live[1] else []
         if self.live is not None:
-            try:
-                _ = self.live_tables
-            except StoreError as error:
-                problems.append(str(error))
             for kind in KINDS:
                 path = self.corpus.store.indexes / getattr(self.live, kind)
                 try:

@@ -69,5 +69,5 @@ class CorpusStore(Protocol):
         ...
 
     def retain(self, table: Table, version: int, label: str) -> None:
-        """Protect a version from clean-up under a label."""
+        """Protect a version from clean-up under a label; a label names the version it was given last."""
         ...

@@ -6,7 +6,6 @@ candidate moves on.
 """
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -152,17 +151,14 @@ class LanceStore:
 
     def retain(self, table: Table, version: int, label: str) -> None:
         dataset = self._open(table, None)
-        if dataset is not None and label not in dataset.tags.list():
+        if dataset is not None:
             with _writing(self.corpus, table):
-                dataset.tags.create(label, version)
+                tag = dataset.tags.update if label in dataset.tags.list() else dataset.tags.create
+                tag(label, version)
 
     def size(self) -> int:
         """Return the bytes the corpus takes on disk."""
         return sum(file.stat().st_size for file in self.folder.rglob("*") if file.is_file())
-
-    def drop(self) -> None:
-        """Delete the whole corpus from disk."""
-        shutil.rmtree(self.folder)
 
     def _path(self, table: Table) -> Path:
         return self.folder / f"{table.name}.lance"

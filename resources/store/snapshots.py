@@ -5,7 +5,6 @@ must encode queries against them, and the documents removed since (tombstones). 
 exclusively: two publishers cannot both succeed, and a crash leaves either the old live or the new one.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,8 +71,9 @@ class Snapshots:
             known = ", ".join(str(one) for one in self.numbers()) or "none"
             raise NoSnapshotError(f"corpus {self.corpus} has no snapshot {number}; there are: {known}") from None
         except (OSError, ValidationError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not a complete manifest"
             raise StoreError(
-                f"corpus {self.corpus}: snapshot manifest {path} is damaged: {str(error).splitlines()[0]}"
+                f"corpus {self.corpus}: snapshot manifest {path} is damaged ({why}); restore it"
             ) from error
         if manifest.schema_version > SCHEMA_VERSION:
             raise StoreError(
@@ -104,14 +104,6 @@ class Snapshots:
             self.successor(live, kind="removal", run=run, removed_documents=(*live.removed_documents, *more))
         )
 
-    def restore_documents(self, document_ids: Sequence[str], run: str) -> Manifest | None:
-        """Stop hiding documents that are desired again with the very content that live serves."""
-        live = self.live()
-        if live is None or not set(document_ids) & set(live.removed_documents):
-            return None
-        kept = tuple(one for one in live.removed_documents if one not in set(document_ids))
-        return self.publish(self.successor(live, kind="publish", run=run, removed_documents=kept))
-
     def successor(self, manifest: Manifest, **changes: Any) -> Manifest:
         """Return a copy of `manifest` under the next number."""
         numbers = self.numbers()
@@ -124,8 +116,3 @@ class Snapshots:
 def now() -> str:
     """Return the time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def decode(content: str) -> Any:
-    """Return the JSON value of a document's metadata column."""
-    return json.loads(content) if content else {}

@@ -38,7 +38,7 @@ DOCUMENTS = Table(
             _required("key", pa.string()),
             _required("version", pa.string()),  # the source's own: changes whenever the content may have changed
             _required("fingerprint", pa.string()),  # source options + parser and its version
-            _required("status", pa.string()),  # ok | empty | failed
+            _required("status", pa.string()),  # ok | empty | failed | unread
             pa.field("reason", pa.string()),
             _required("media_type", pa.string()),
             _required("bytes", pa.int64()),
