@@ -35,7 +35,7 @@ run: setup ## Build the default corpus, print its evaluation, answer a question
 	@echo "Next: make ui (the asset graph, checks and plots), $(RAG) query \"your question\", $(RAG) init (your own documents)."
 
 test: setup .venv/installed-dev ## Run the tests; SLOW=1 runs the slow ones too
-	$(BIN)/python -m pytest $(if $(SLOW),,-m 'not slow')
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(if $(SLOW),,-m "not slow")
 
 lint: setup .venv/installed-dev ## Formatting, style, types, and the direction of imports
 	$(BIN)/ruff format --check .

@@ -1,6 +1,6 @@
 """Chunking strategies compared by what the default model then finds of the passages that answer a question.
 
-    python -m benchmarks.chunking ../shared/data/chunk-eval
+    python -m benchmarks.chunking DIRECTORY
 
 The directory has the BEIR layout, with the passages' offsets in each query's metadata (`references`). Recall, precision
 and IoU of characters are those of Smith and Troynikov, "Evaluating Chunking Strategies for Retrieval", Chroma technical

@@ -65,6 +65,8 @@ def ensure(
         plan = _actions(issues) if not holds(issues) else []
         if auto_fix:
             _remember(opened)
+        if auto_fix and not repair:
+            _clear_up_after_a_dead_run(settings, opened)
         if repair:
             report = _repair(settings, opened, state, issues)
             opened = open_corpus(settings, corpus, target)
@@ -101,6 +103,17 @@ def _remember(corpus: "Corpus") -> None:
     corpus.store.create()
     if read_target(corpus.store.folder) != corpus.target:
         remember_target(corpus.store.folder, corpus.target)
+
+
+def _clear_up_after_a_dead_run(settings: "Settings", corpus: "Corpus") -> None:
+    """Report the last run failed if it died before it could end, even when it left nothing else to do."""
+    holder = corpus.store.lease.holder()
+    if holder is None or holder.released or not holder.process_is_gone():
+        return
+    from rag_assets.instance import open_instance
+
+    with open_instance(settings):
+        corpus.store.lease.release(holder.owner)
 
 
 def _repair(settings: "Settings", corpus: "Corpus", state: State, issues: list["DriftIssue"]) -> dict[str, Any]:

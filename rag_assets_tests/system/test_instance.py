@@ -1,4 +1,4 @@
-"""The Dagster instance: made ready once, silent to the outside, nothing of the user's overwritten, no dead runs in it."""
+"""The Dagster instance: made ready once, silent to the outside, the user's files left alone, no dead runs in it."""
 
 import multiprocessing
 import os

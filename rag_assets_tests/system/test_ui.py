@@ -13,7 +13,8 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,7 +26,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = Path("/usr/bin/chromium")
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",
@@ -79,16 +80,16 @@ def serving(project, log):
         _wait_until_it_answers(address, process, log)
         yield address
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
+        _end(process)
+
+
+def _end(process):
+    """End the whole group, gently first: code servers outlive their parent for a while."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
-            os.killpg(process.pid, signal.SIGKILL)  # code servers outlive their parent for a while
-        except ProcessLookupError:
-            pass
-        process.wait()
 
 
 def _default_signals():
@@ -112,7 +113,7 @@ def _wait_until_it_answers(address, process, log):
 @contextmanager
 def browsing(**options):
     """Open a page in a new profile of Chromium. Skips the test where there is none and none can be installed."""
-    if not os.path.exists(CHROMIUM) and (problem := _install_chromium()):
+    if not CHROMIUM.exists() and (problem := _install_chromium()):
         pytest.skip(f"needs {CHROMIUM} (Debian package chromium): {problem}")
     with tempfile.TemporaryDirectory() as profile, playwright.sync_playwright() as driver:
         context = driver.chromium.launch_persistent_context(
@@ -135,7 +136,7 @@ def _install_chromium():
             return f"`{' '.join(command)}` took longer than five minutes"
         if done.returncode:
             return f"`{' '.join(command)}` failed: {done.stderr.strip()[-200:]}"
-    return "" if os.path.exists(CHROMIUM) else "the package has no such file"
+    return "" if CHROMIUM.exists() else "the package has no such file"
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +163,7 @@ def ui(page, log, tmp_path_factory):
 
 
 def shown(locator):
-    playwright.expect(locator).to_be_visible(timeout=60_000)
+    playwright.expect(locator).to_be_visible(timeout=30_000)
 
 
 def test_the_graph_shows_all_assets(ui, page):
@@ -180,7 +181,8 @@ def test_every_check_has_passed(ui, page, asset):
     page.goto(f"{ui}/assets/{asset}?view=checks")
     shown(page.get_by_text(f"Checks ({len(CHECKS[asset])})"))
     for check in CHECKS[asset]:
-        shown(page.locator("a").filter(has_text=check).filter(has_text="Succeeded"))
+        entry = page.get_by_title(check, exact=True).locator("..")
+        shown(entry.get_by_text("Succeeded"))
 
 
 def test_a_check_shows_its_partition_and_its_expectations(ui, page):
@@ -213,9 +215,13 @@ def test_a_run_started_in_the_ui_succeeds(ui, page):
     page.get_by_role("button", name="Materialize all").click()
     page.get_by_text("All", exact=True).click()
     page.get_by_role("button", name=re.compile("Launch")).click()
+    told = page.get_by_text(re.compile("Launched run [0-9a-f]{8}"))
+    shown(told)
+    run = told.inner_text().split("Launched run ")[1][:8]
     page.goto(f"{ui}/runs")
-    launched = page.locator("tr").filter(has_text="16 checks")
-    playwright.expect(launched.get_by_text("Success")).to_be_visible(timeout=180_000)
+    page.get_by_role("link", name=run).click()
+    playwright.expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=180_000)
+    shown(page.get_by_text("16 checks"))
 
 
 def test_the_browser_asks_nobody_but_the_server(ui, page):
