@@ -10,8 +10,8 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from rag_assets.assets import chunks, documents, indexes, ragas_report, snapshot, token_embeddings  # noqa: E402
-from rag_assets.checks import gate, tables  # noqa: E402
 from rag_assets.checks import indexes as index_checks  # noqa: E402
+from rag_assets.checks import publishing, tables  # noqa: E402
 from rag_assets.corpora import CorporaResource  # noqa: E402
 from rag_assets.jobs import search_ready  # noqa: E402
 from resources.observability.logging import configure_logging  # noqa: E402
@@ -19,7 +19,7 @@ from resources.settings import Settings, load_settings  # noqa: E402
 from sensors.dead_runs import dead_runs  # noqa: E402
 
 ASSET_MODULES = [documents, chunks, token_embeddings, indexes, ragas_report, snapshot]
-CHECK_MODULES = [tables, index_checks, gate]
+CHECK_MODULES = [tables, index_checks, publishing]
 
 
 def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

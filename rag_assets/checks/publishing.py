@@ -1,0 +1,51 @@
+"""The checks around publishing: whether the candidate may replace live, and whether what is live is one whole.
+
+The gate holds back changes, never removals.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from rag_assets.checks.shapes import Verdict, audit
+from resources.corpus import Corpus
+from resources.index.generation import read_manifest
+from resources.materialisation.report import decide
+from resources.reconciliation.observe import KINDS, SystemState
+from resources.store.writer import CorpusWriter
+
+
+def _gate(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
+    decision = decide(corpus)
+    metadata = {
+        "reason": decision.reason,
+        "compared_queries": decision.compared,
+        "excluded_queries": decision.excluded,
+        "allowed_drop": corpus.settings.evaluation.allowed_drop,
+    }
+    if decision.mean_difference is not None:
+        metadata["mean_difference"] = decision.mean_difference
+    yield Verdict("gate", decision.publish, True, metadata)
+
+
+def _snapshot(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
+    state = SystemState(corpus)
+    problems = list(state.live_problems)
+    if state.live is not None and not problems:
+        for kind in KINDS:
+            manifest = read_manifest(corpus.store.indexes / getattr(state.live, kind))
+            if manifest.ids_digest != state.live.chunks_digest:
+                problems.append(f"the {kind} index holds other chunks than snapshot {state.live.number} names")
+    yield Verdict("is_whole", not problems, True, {"problems": dg.MetadataValue.json(problems)})
+
+
+audit_ragas_report = audit(
+    "ragas_report",
+    {"gate": "The candidate's answers are not worse than live's by more than the allowed drop, query by query."},
+    _gate,
+)
+audit_snapshot = audit(
+    "snapshot",
+    {"is_whole": "Everything that live names is there, and its indexes hold the same chunks as its table."},
+    _snapshot,
+)
