@@ -37,6 +37,8 @@ class CorporaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def reading(self, context: dg.OpExecutionContext | dg.AssetCheckExecutionContext) -> Iterator[Corpus]:
         """Open the run's corpus, and turn a deliberate error into a failure that says just that."""
+        if not context.has_partition_key:
+            raise dg.Failure("This run names no corpus: materialise a partition of the asset.", allow_retries=False)
         with correlated(context.run.run_id, corpus=context.partition_key), failing_clearly():
             yield open_corpus(self.settings(), context.partition_key)
 

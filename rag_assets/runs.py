@@ -33,7 +33,8 @@ def materialise(
 ) -> RunOutcome:
     """Materialise these assets (all of them without a choice) of one corpus, checks included."""
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
-    selection = [dg.AssetKey([*settings.asset_key_prefix, name]) for name in assets] if assets else None
+    everything = [key.path[-1] for key in job.asset_layer.executable_asset_keys]
+    selection = [dg.AssetKey([*settings.asset_key_prefix, name]) for name in assets or everything]
     result = job.execute_in_process(
         instance=instance,
         partition_key=corpus.name,

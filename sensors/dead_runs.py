@@ -11,8 +11,8 @@ import psutil
 
 from resources.store.lease import this_host
 
-HOST_TAG = "rag/host"
-PROCESS_TAG = "rag/process"
+HOST_TAG = ".dagster/rag_host"  # the prefix keeps them out of the UI's list of runs
+PROCESS_TAG = ".dagster/rag_process"
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,

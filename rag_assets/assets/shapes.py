@@ -13,7 +13,7 @@ import pyarrow as pa
 from rag_assets.corpora import CorporaResource
 from rag_assets.partitions import CORPUS
 from resources.corpus import Corpus
-from resources.materialisation.base import Materialised, Stage
+from resources.materialisation.base import Materialised, MetricValue, Stage
 from resources.store.writer import CorpusWriter
 
 GROUP = "knowledge_base"
@@ -90,10 +90,13 @@ def single(name: str, make: Make, *, deps: Sequence[str], **spec: Any) -> dg.Ass
 
 
 def _figures(made: Materialised) -> dict[str, Any]:
-    shown: dict[str, Any] = {"dagster/row_count": made.rows}
-    for name, value in made.metrics.items():
-        shown[name] = dg.MetadataValue.path(value) if isinstance(value, str) and value.startswith("/") else value
-    return shown
+    return {"dagster/row_count": made.rows, **{name: _shown(value) for name, value in made.metrics.items()}}
+
+
+def _shown(value: MetricValue) -> Any:
+    if isinstance(value, float):
+        return round(value, 4)
+    return dg.MetadataValue.path(value) if isinstance(value, str) and value.startswith("/") else value
 
 
 def _definition(schema: pa.Schema) -> dict[str, Any]:
@@ -102,6 +105,7 @@ def _definition(schema: pa.Schema) -> dict[str, Any]:
         dg.TableColumn(
             field.name,
             str(field.type),
+            description=(field.metadata or {}).get(b"description", b"").decode() or None,
             constraints=dg.TableColumnConstraints(nullable=field.nullable, unique=position == 0),
         )
         for position, field in enumerate(schema)

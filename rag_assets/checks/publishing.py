@@ -21,10 +21,9 @@ def _gate(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
         "reason": decision.reason,
         "compared_queries": decision.compared,
         "excluded_queries": decision.excluded,
-        "allowed_drop": corpus.settings.evaluation.allowed_drop,
     }
     if decision.mean_difference is not None:
-        metadata["mean_difference"] = decision.mean_difference
+        metadata["mean_difference"] = round(decision.mean_difference, 4)
     yield Verdict("gate", decision.publish, True, metadata)
 
 

@@ -1,6 +1,6 @@
 """How a verdict about a corpus becomes asset check results. Not here: any particular check."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,12 +25,20 @@ class Verdict:
 
 
 def audit(
-    asset: str, checks: Mapping[str, str], run: Callable[[Corpus, CorpusWriter], Iterable[Verdict]]
+    asset: str,
+    checks: Mapping[str, str],
+    run: Callable[[Corpus, CorpusWriter], Iterable[Verdict]],
+    informative: Collection[str] = (),
 ) -> dg.AssetChecksDefinition:
-    """Define the checks of one asset, name → description, all judged in one step by `run`."""
+    """Define the checks of one asset, name → description, all judged in one step by `run`.
+
+    The `informative` ones never block.
+    """
     specs = [
-        dg.AssetCheckSpec(name, asset=dg.AssetKey(asset), description=description, blocking=True, partitions_def=CORPUS)
-        for name, description in checks.items()
+        dg.AssetCheckSpec(
+            name, asset=dg.AssetKey(asset), description=text, blocking=name not in informative, partitions_def=CORPUS
+        )
+        for name, text in checks.items()
     ]
 
     @dg.multi_asset_check(name=f"audit_{asset}", specs=specs)

@@ -27,6 +27,8 @@ def ui(
     if settings.path:
         os.environ["RAG_CONFIG"] = str(settings.path)
     os.environ["RAG_HOME"] = str(settings.home)
-    console.print(f"Dagster's UI: http://{host}:{port}  (Ctrl-C stops it)")
+    # Dagster advises `dg dev`, which needs a project's sources; this is the same program.
+    os.environ["PYTHONWARNINGS"] = "ignore:Function `dev_command` is superseded"
+    console.print(f"Starting Dagster's UI, about 15 s: http://{host}:{port}  (Ctrl-C stops it)")
     dagster = Path(sys.executable).with_name("dagster")
     os.execv(dagster, [str(dagster), "dev", "-m", "rag_assets.definitions", "-h", host, "-p", str(port)])

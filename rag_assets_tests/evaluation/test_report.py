@@ -87,7 +87,9 @@ def test_a_candidate_is_compared_with_live(tmp_path: Path, cranfield: Judged, ev
     assert "Against live" in page
     difference = evaluation.means["hybrid"]["ndcg@10"] - live.means["hybrid"]["ndcg@10"]
     assert f"{difference:+.3f}" in page
-    decision = gate(evaluation.per_query, live.per_query, list(corpus.titles), judged, allowed_drop=0.0)
+    decision = gate(
+        evaluation.per_query, live.per_query, list(corpus.titles), list(corpus.titles), judged, allowed_drop=0.0
+    )
     assert decision.mean_difference == pytest.approx(difference)
     assert decision.publish == (difference >= 0)
 

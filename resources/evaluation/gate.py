@@ -1,7 +1,9 @@
 """Whether a candidate answers well enough to replace live. Pure: no store, no retrieval.
 
 It weighs additions and changes. Removals are never its business: both sides are scored on the documents that are still
-desired, as if live had lost the others already.
+desired, as if live had lost the others already. Nor does an addition earn credit: a query counts when both sides have a
+document that answers it, and answers that only one side can have are left out of both. A new document that answers
+nothing stays in, so that a flood of them is noticed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +24,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class GateDecision:
-    """`compared` queries had an answer on both sides, `excluded` ones have no gold document left that is desired.
+    """`compared` queries had an answer on both sides, `excluded` ones have no gold document on both sides.
 
     `mean_difference`: candidate minus live, and `interval`: its 95 % confidence interval; None when nothing was
     compared.
@@ -40,6 +42,7 @@ def gate(
     candidate: pa.Table,
     live: pa.Table | None,
     desired: Collection[str],
+    served: Collection[str],
     judged: Sequence[JudgedQuery],
     *,
     allowed_drop: float,
@@ -49,26 +52,25 @@ def gate(
     """Decide by the mean difference of `metric` over the queries that both sides were asked, pair by pair.
 
     `candidate`, `live`: per-query tables of an evaluation (`query_id`, `pipeline`, `retrieved`); None when nothing is
-    live. `desired`: the ids of the documents that should be in the corpus. `judged`: relevant documents by id. A drop
+    live. `desired`: the ids of the documents that should be in the corpus, `served`: of
+    those that live serves. `judged`: relevant documents by id. A drop
     of more than `allowed_drop` is held back. Raises SettingsError for an unknown metric.
     """
     if metric not in MEASURES:
         raise SettingsError(f"evaluation.metric: unknown metric {metric!r}; there are: {', '.join(MEASURES)}")
     if live is None:
         return GateDecision(True, "nothing is live yet, so there is nothing to compare with", 0, 0, None, None)
-    wanted = set(desired)
+    common = set(desired).intersection(served)
     new, old = _retrieved(candidate, pipeline), _retrieved(live, pipeline)
     shared = [one for one in judged if one.query_id in new and one.query_id in old]
-    gold = {one.query_id: {key: grade for key, grade in one.relevant.items() if key in wanted} for one in shared}
-    judgments = {query: grades for query, grades in gold.items() if any(grade > 0 for grade in grades.values())}
+    gold = {one.query_id: {key: grade for key, grade in one.relevant.items() if grade > 0} for one in shared}
+    judgments = {query: found for query in gold if (found := {k: g for k, g in gold[query].items() if k in common})}
     excluded = len(shared) - len(judgments)
     if not judgments:
-        reason = f"no judged query can be compared with live for {pipeline} ({excluded} lost their documents)"
+        reason = f"no judged query can be compared with live for {pipeline} ({excluded} have no document on both sides)"
         return GateDecision(True, reason, 0, excluded, None, None)
-    scores = [
-        per_query(judgments, {query: [one for one in side[query] if one in wanted] for query in judgments})
-        for side in (new, old)
-    ]
+    unfair = {query: set(gold[query]) - common for query in judgments}
+    scores = [per_query(judgments, _without(side, unfair, set(desired))) for side in (new, old)]
     differences = np.array([scores[0][query][metric] - scores[1][query][metric] for query in judgments])
     mean = float(differences.mean())
     interval = bootstrap_interval(differences)
@@ -78,6 +80,14 @@ def gate(
         f"{interval[1]:+.4f}) over {len(judgments)} queries; a drop of {allowed_drop:g} is allowed"
     )
     return GateDecision(publish, reason, len(judgments), excluded, mean, interval)
+
+
+def _without(side: Mapping[str, list[str]], unfair: Mapping[str, set[str]], desired: set[str]) -> dict[str, list[str]]:
+    """Return the rankings without documents that are not desired any more, and answers that one side cannot have."""
+    return {
+        query: [one for one in side[query] if one in desired and one not in left_out]
+        for query, left_out in unfair.items()
+    }
 
 
 def bootstrap_interval(differences: npt.NDArray[np.float64]) -> tuple[float, float]:

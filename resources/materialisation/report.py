@@ -20,7 +20,7 @@ from resources.materialisation.candidate import open_candidate
 from resources.observability.progress import track
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.questions import questions, report_folder
-from resources.retrieval.snapshot import open_live
+from resources.retrieval.snapshot import open_live, served_documents
 from resources.retrieval.view import RetrievalView
 from resources.sources.base import JudgedQuery
 from resources.store.writer import CorpusWriter
@@ -72,6 +72,7 @@ def decide(corpus: Corpus, state: SystemState | None = None) -> GateDecision:
         read_candidate_report(corpus, state).per_query,
         _live_answers(corpus, state, judged),
         state.searchable["document_id"].to_pylist(),
+        served_documents(corpus.store, state.live) if state.live is not None else (),
         judged,
         allowed_drop=settings.allowed_drop,
         metric=settings.metric,

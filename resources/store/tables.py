@@ -24,8 +24,8 @@ class Table:
         return self.name.split("/")[0]
 
 
-def _required(name: str, kind: pa.DataType) -> pa.Field:
-    return pa.field(name, kind, nullable=False)
+def _column(name: str, kind: pa.DataType, description: str = "", *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, kind, nullable=nullable, metadata={"description": description} if description else None)
 
 
 DOCUMENTS = Table(
@@ -33,20 +33,20 @@ DOCUMENTS = Table(
     "document_id",
     pa.schema(
         [
-            _required("document_id", pa.string()),  # SOURCE:KEY
-            _required("source", pa.string()),
-            _required("key", pa.string()),
-            _required("version", pa.string()),  # the source's own: changes whenever the content may have changed
-            _required("fingerprint", pa.string()),  # source options + parser and its version
-            _required("status", pa.string()),  # ok | empty | failed | unread
-            pa.field("reason", pa.string()),
-            _required("media_type", pa.string()),
-            _required("bytes", pa.int64()),
-            _required("characters", pa.int64()),
-            pa.field("text_hash", pa.string()),  # of title and text; null unless ok
-            pa.field("title", pa.string()),
-            pa.field("text", pa.large_string()),
-            pa.field("metadata", pa.string()),  # JSON
+            _column("document_id", pa.string(), "SOURCE:KEY"),
+            _column("source", pa.string(), "name of the source in rag.yaml"),
+            _column("key", pa.string(), "the source's own name for the document"),
+            _column("version", pa.string(), "the source's own: changes whenever the content may have changed"),
+            _column("fingerprint", pa.string(), "source options + parser and its version"),
+            _column("status", pa.string(), "ok | empty | failed | unread"),
+            _column("reason", pa.string(), "why it is not ok", nullable=True),
+            _column("media_type", pa.string()),
+            _column("bytes", pa.int64()),
+            _column("characters", pa.int64()),
+            _column("text_hash", pa.string(), "of title and text; null unless ok", nullable=True),
+            _column("title", pa.string(), nullable=True),
+            _column("text", pa.large_string(), nullable=True),
+            _column("metadata", pa.string(), "JSON", nullable=True),
         ]
     ),
 )
@@ -56,18 +56,18 @@ CHUNKS = Table(
     "chunk_id",
     pa.schema(
         [
-            _required("chunk_id", pa.string()),
-            _required("document_id", pa.string()),
-            _required("ordinal", pa.int32()),  # 0 … of-1 within the document
-            _required("of", pa.int32()),
-            _required("start", pa.int64()),  # characters into the document's text
-            _required("end", pa.int64()),
-            _required("heading", pa.string()),
-            _required("text", pa.string()),
-            _required("text_hash", pa.string()),  # of the embedding input: heading and text
-            _required("tokens", pa.int32()),  # of the embedding input, special tokens included
-            _required("document_hash", pa.string()),  # the document's text_hash it was cut from
-            _required("fingerprint", pa.string()),  # chunker settings + tokenizer
+            _column("chunk_id", pa.string(), "digest of document id, heading and text"),
+            _column("document_id", pa.string(), "the document it was cut from"),
+            _column("ordinal", pa.int32(), "0 … of-1 within the document"),
+            _column("of", pa.int32()),
+            _column("start", pa.int64(), "characters into the document's text"),
+            _column("end", pa.int64()),
+            _column("heading", pa.string(), "document title, or section path"),
+            _column("text", pa.string()),
+            _column("text_hash", pa.string(), "of the embedding input: heading and text"),
+            _column("tokens", pa.int32(), "of the embedding input, special tokens included"),
+            _column("document_hash", pa.string(), "the document's text_hash it was cut from"),
+            _column("fingerprint", pa.string(), "chunker settings + tokenizer"),
         ]
     ),
 )
@@ -77,31 +77,29 @@ QUARANTINE = Table(
     "row_id",
     pa.schema(
         [
-            _required("row_id", pa.string()),  # TABLE/ID
-            _required("table", pa.string()),
-            _required("id", pa.string()),
-            _required("reason", pa.string()),
+            _column("row_id", pa.string(), "TABLE/ID"),
+            _column("table", pa.string()),
+            _column("id", pa.string()),
+            _column("reason", pa.string()),
         ]
     ),
 )
 
 
 def token_embeddings(fingerprint: str, dimension: int) -> Table:
-    """Return the table of one model: `tokens` holds n_tokens × token dimension int8 values, `pooled` one float32
-    vector.
-    """
+    """Return the table of the model with this fingerprint, whose pooled vectors have `dimension` components."""
     return Table(
         f"token_embeddings/{fingerprint}",
         "chunk_id",
         pa.schema(
             [
-                _required("chunk_id", pa.string()),
-                _required("text_hash", pa.string()),
-                _required("fingerprint", pa.string()),
-                _required("n_tokens", pa.int32()),
-                _required("tokens", pa.binary()),
-                _required("pooled", pa.list_(pa.float32(), dimension)),
-                _required("checksum", pa.string()),  # of tokens and pooled
+                _column("chunk_id", pa.string()),
+                _column("text_hash", pa.string(), "of the embedding input it was made from"),
+                _column("fingerprint", pa.string(), "model weights, pooling, tokenizer, projection"),
+                _column("n_tokens", pa.int32()),
+                _column("tokens", pa.binary(), "n_tokens × token dimension int8 values"),
+                _column("pooled", pa.list_(pa.float32(), dimension), "one vector of the model's dimension"),
+                _column("checksum", pa.string(), "of tokens and pooled"),
             ]
         ),
     )
