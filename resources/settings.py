@@ -76,7 +76,11 @@ class CheckSettings(Section):
 
 
 class CorpusSettings(Section):
-    """One knowledge base. Everything but `tenant` and `sources` can also stand under `defaults:`."""
+    """One knowledge base. Everything but `tenant` and `sources` can also stand under `defaults:`.
+
+    `max_characters`: a document with more text than that becomes a failure row instead of hours of embedding.
+    `lease_wait`: how long a run waits for another one that writes to the same corpus.
+    """
 
     tenant: str = "default"
     sources: tuple[dict[str, Any], ...] = ({"type": "pydoc"},)
@@ -86,6 +90,7 @@ class CorpusSettings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     freshness: FreshnessSettings = FreshnessSettings()
     checks: CheckSettings = CheckSettings()
+    max_characters: int = Field(10_000_000, ge=1)
     lease_wait: Duration = timedelta(seconds=60)
 
 

@@ -23,11 +23,9 @@ def corpora(config: ConfigOption = None, json: JsonOption = False) -> None:
 
 def _describe(settings: Any, name: str) -> dict[str, Any]:
     from resources.corpus import open_corpus
-    from resources.store.lance_store import LanceStore
 
     opened = open_corpus(settings, name)
     live = opened.store.snapshots.live()
-    assert isinstance(opened.store, LanceStore)
     return {
         "corpus": name,
         "tenant": opened.settings.tenant,
@@ -35,7 +33,7 @@ def _describe(settings: Any, name: str) -> dict[str, Any]:
         "snapshot": live.number if live else None,
         "documents": live.counts["documents"] - len(live.removed_documents) if live else 0,
         "chunks": live.counts["chunks"] if live else 0,
-        "MB": round(opened.store.size() / 1e6, 1) if opened.store.folder.exists() else 0.0,
+        "MB": round(opened.store.size() / 1e6, 1),
         "published": live.created if live else None,
         "being_written_by": _holder(opened.store),
     }

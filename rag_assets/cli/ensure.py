@@ -64,7 +64,7 @@ def ensure(
         repair = auto_fix and (not holds(issues) or bool(found.documents.retry))
         plan = _actions(issues) if not holds(issues) else []
         if auto_fix:
-            _remember(opened)
+            _remember(settings, opened)
         if auto_fix and not repair:
             _clear_up_after_a_dead_run(settings, opened)
         if repair:
@@ -95,14 +95,14 @@ def _target(settings: "Settings", name: str, docs: int | None, source: list[str]
     return target
 
 
-def _remember(corpus: "Corpus") -> None:
-    from resources.store.lance_store import LanceStore
+def _remember(settings: "Settings", corpus: "Corpus") -> None:
+    from resources.corpus import corpus_folder
     from resources.targets import read_target, remember_target
 
-    assert isinstance(corpus.store, LanceStore)
     corpus.store.create()
-    if read_target(corpus.store.folder) != corpus.target:
-        remember_target(corpus.store.folder, corpus.target)
+    folder = corpus_folder(settings, corpus.name)
+    if read_target(folder) != corpus.target:
+        remember_target(folder, corpus.target)
 
 
 def _clear_up_after_a_dead_run(settings: "Settings", corpus: "Corpus") -> None:

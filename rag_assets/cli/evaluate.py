@@ -58,23 +58,21 @@ def _beir(settings: Any, name: str, folder: Path, pipelines: tuple[str, ...] | N
     import dagster as dg
 
     from rag_assets.runs import materialise
-    from resources.corpus import open_corpus
+    from resources.corpus import corpus_folder, open_corpus
     from resources.errors import RagAssetsError
     from resources.materialisation.candidate import open_candidate
     from resources.materialisation.report import evaluate_view
     from resources.reconciliation.observe import SystemState
     from resources.reconciliation.questions import judged_queries
     from resources.sources.registry import parse_source
-    from resources.store.lance_store import LanceStore
     from resources.targets import Target, remember_target
 
     source = parse_source(f"beir:{folder}")
     with tempfile.TemporaryDirectory(prefix="rag-assets-eval-") as home:
         throw_away = settings.model_copy(update={"home": Path(home)})
         opened = open_corpus(throw_away, name, Target(sources=(source,)))
-        assert isinstance(opened.store, LanceStore)
         opened.store.create()
-        remember_target(opened.store.folder, opened.target)
+        remember_target(corpus_folder(throw_away, name), opened.target)
         with dg.DagsterInstance.ephemeral() as instance:
             instance.add_dynamic_partitions("corpus", [name])
             built = ["documents", "chunks", "token_embeddings", "dense_index", "bm25_index"]

@@ -1,10 +1,13 @@
 """`query`: answer from the live snapshot, with citations."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rag_assets.cli.options import DEFAULT, ConfigOption, CorpusOption, JsonOption
+
+if TYPE_CHECKING:
+    from resources.answering.extractive import Answer
 
 
 def query(
@@ -35,23 +38,17 @@ def query(
         _show(found, explain=explain)
 
 
-def _show(found: "object", *, explain: bool) -> None:
+def _show(found: "Answer", *, explain: bool) -> None:
     from rag_assets.cli.console import console, print_table
-    from resources.answering.extractive import Answer
 
-    assert isinstance(found, Answer)
-    if not found.sentences:
-        console.print("Nothing was found.")
-        return
     for sentence in found.sentences:
-        console.print(f"  {sentence.text} [bold]\\[{sentence.citation}][/bold]", markup=True)
-    console.print()
+        console.print(f"  {sentence.text} [{sentence.citation}]", markup=False)
+    if found.citations:
+        console.print()
     for citation in found.citations:
-        console.print(
-            f"[bold]\\[{citation.number}][/bold] {citation.title or citation.key} ({citation.document_id}, "
-            f"characters {citation.start}-{citation.end})"
-        )
-    console.print(f"\nExtractive answer ({found.pipeline}): sentences quoted verbatim, no language model.")
+        place = f"{citation.document_id}, characters {citation.start}-{citation.end}"
+        console.print(f"[{citation.number}] {citation.title or citation.key} ({place})", markup=False)
+    console.print(f"\n{found.notice} Pipeline: {found.pipeline}.", markup=False)
     if explain:
         rows = [
             (number, hit.document_id, hit.score, ", ".join(f"{name} {value:.3f}" for name, value in hit.parts.items()))

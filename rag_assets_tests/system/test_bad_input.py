@@ -72,6 +72,7 @@ def test_bad_documents_become_rows_and_the_rest_goes_on(project, documents):
         "Größenwahn und Übermut tun selten gut, heißt es im Märchen.".encode("latin-1")
     )
     (documents / "empty.txt").write_text("  \n ")
+    (documents / "huge.txt").write_text("The same sentence, again and again. " * (50_000_000 // 36))
     built = project.run("ensure", "search-ready", "--source", "folder:docs", "--auto-fix", "--json")
     assert built.code == 0, built.err
     store = LanceStore(project.home / "corpora" / "default", "default")
@@ -80,9 +81,13 @@ def test_bad_documents_become_rows_and_the_rest_goes_on(project, documents):
     assert outcome["empty.txt"][0] == "empty" and outcome["empty.txt"][1]
     assert outcome["nul.txt"][0] == "failed" and outcome["nul.txt"][1]
     assert outcome["latin.txt"][0] == "ok"
+    assert outcome["huge.txt"] == (
+        "failed",
+        "49,999,968 characters of text are more than the 10,000,000 that max_characters allows",
+    )
     assert [status for status, _ in outcome.values()].count("ok") == 13
     assert [(issue["type"], issue["affected"], issue["severity"]) for issue in built.json["issues"]] == [
-        ("failed_documents", 1, "low")
+        ("failed_documents", 2, "low")
     ]
     assert (
         project.run("query", "Übermut im Märchen", "--json").json["citations"][0]["document_id"] == "folder:latin.txt"

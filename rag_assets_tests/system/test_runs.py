@@ -277,3 +277,14 @@ def test_documents_that_were_never_served_are_removed_without_a_new_snapshot(ben
     assert bench.run().success
     (bench.docs / "broken.txt").unlink()
     assert bench.run().success and bench.live.number == 1 and bench.issues() == {}
+
+
+def test_a_document_over_the_limit_is_a_failure_until_the_limit_is_raised(bench):
+    (bench.docs / "long.txt").write_text("A zyxomma is a dragonfly. " * 2000)
+    longest = max(len(file.read_text("utf-8")) for file in bench.docs.iterdir() if file.name != "long.txt")
+    bench.configure(f", max_characters: {longest}")
+    assert bench.run().success and bench.issues() == {"failed_documents": 1}
+    bench.configure(", max_characters: 1000000")
+    assert bench.issues()["stale_parser"] == 9
+    assert bench.run().success and bench.issues() == {}
+    assert bench.ask("zyxomma dragonfly")[0] == "folder:long.txt"

@@ -71,19 +71,23 @@ def _rows(corpus: Corpus, state: SystemState, wanted: set[str]) -> Iterator[Row]
         versions = {key: version for key, version in pairs if document_id(source, key) in wanted}
         for raw in source.fetch(list(versions)) if versions else ():
             if not isinstance(raw, FetchFailure):
-                yield _parsed(source, raw)
+                yield _parsed(corpus, source, raw)
             elif (one := document_id(source, raw.key)) in kept:
                 log.warning("a document cannot be fetched; its last version is kept", document=one, reason=raw.reason)
             else:
-                yield _unread(source, raw, versions[raw.key])
+                yield _unread(corpus, source, raw, versions[raw.key])
 
 
-def _parsed(source: Source, raw: RawDocument) -> Row:
-    document = parse(raw)
-    ok = document.status == "ok"
-    return _row(source, raw.key, raw.version, document.media_type) | {
-        "status": document.status,
-        "reason": document.reason or None,
+def _parsed(corpus: Corpus, source: Source, raw: RawDocument) -> Row:
+    document, limit = parse(raw), corpus.settings.max_characters
+    status, reason = document.status, document.reason
+    if len(document.text) > limit:
+        status = "failed"
+        reason = f"{len(document.text):,} characters of text are more than the {limit:,} that max_characters allows"
+    ok = status == "ok"
+    return _row(corpus, source, raw.key, raw.version, document.media_type) | {
+        "status": status,
+        "reason": reason,
         "bytes": len(raw.data),
         "characters": len(document.text),
         "text_hash": digest("document", document.title or "", document.text) if ok else None,
@@ -93,22 +97,18 @@ def _parsed(source: Source, raw: RawDocument) -> Row:
     }
 
 
-def _unread(source: Source, failure: FetchFailure, listed: str) -> Row:
-    return _row(source, failure.key, listed, "") | {
-        "status": "unread",
-        "reason": failure.reason,
-        "bytes": 0,
-        "characters": 0,
-    }
+def _unread(corpus: Corpus, source: Source, failure: FetchFailure, listed: str) -> Row:
+    outcome = {"status": "unread", "reason": failure.reason, "bytes": 0, "characters": 0}
+    return _row(corpus, source, failure.key, listed, "") | outcome
 
 
-def _row(source: Source, key: str, version: str, media_type: str) -> Row:
+def _row(corpus: Corpus, source: Source, key: str, version: str, media_type: str) -> Row:
     return {
         "document_id": document_id(source, key),
         "source": source.name,
         "key": key,
         "version": version,
-        "fingerprint": document_fingerprint(source, media_type),
+        "fingerprint": document_fingerprint(corpus, source, media_type),
         "media_type": media_type,
     }
 

@@ -21,9 +21,9 @@ def document_id(source: Source, key: str) -> str:
     return f"{source.name}:{key}"
 
 
-def document_fingerprint(source: Source, media_type: str) -> str:
-    """Return what a document of this type should carry: the source's options and the parser that reads it."""
-    return f"{source.fingerprint}:{parser_fingerprint(media_type)}"
+def document_fingerprint(corpus: Corpus, source: Source, media_type: str) -> str:
+    """Return what a document of this type should carry: the source's options, the parser that reads it, the limit."""
+    return f"{source.fingerprint}:{parser_fingerprint(media_type)}:{corpus.settings.max_characters}"
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,9 @@ class SystemState:
         by_name = {source.name: source for source in self.corpus.sources}
         pairs = set(zip(stored["source"].to_pylist(), stored["media_type"].to_pylist(), strict=True))
         fingerprints = {
-            (name, kind): document_fingerprint(by_name[name], kind) for name, kind in pairs if name in by_name
+            (name, kind): document_fingerprint(self.corpus, by_name[name], kind)
+            for name, kind in pairs
+            if name in by_name
         }
         return documents_diff(
             self.listing.table,

@@ -68,6 +68,10 @@ class CorpusStore(Protocol):
         """Delete rows by key, in one atomic commit. An empty list deletes nothing."""
         ...
 
+    def size(self) -> int:
+        """Return the bytes that the corpus takes, indexes and reports included."""
+        ...
+
     def retain(self, table: Table, version: int, label: str) -> None:
         """Protect a version from clean-up under a label; a label names the version it was given last."""
         ...
