@@ -30,7 +30,7 @@ setup: .venv/installed .env ## Create .venv, install the locked packages, prepar
 
 run: setup ## Build the default corpus, print its evaluation, answer a question
 	$(ENSURE) ragas-eval --auto-fix
-	$(RAG) query --corpus $(CORPUS) "How do I read rows from a CSV file?"
+	$(RAG) query --corpus $(CORPUS) "What is the difference between a shallow and a deep copy?"
 	@echo
 	@echo "Next: make ui (the asset graph, checks and plots), $(RAG) query \"your question\", $(RAG) init (your own documents)."
 
