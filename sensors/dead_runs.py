@@ -9,7 +9,7 @@ import os
 import dagster as dg
 import psutil
 
-from resources.store.lease import this_host
+from resources.store.lease import process_runs, this_host
 
 HOST_TAG = ".dagster/rag_host"  # the prefix keeps them out of the UI's list of runs
 PROCESS_TAG = ".dagster/rag_process"
@@ -57,10 +57,7 @@ def free_dead_runs(instance: dg.DagsterInstance) -> list[str]:
 
 def _is_alive(process: str) -> bool:
     pid, _, started = process.partition(":")
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) <= 1.0
-    except (psutil.NoSuchProcess, ValueError):
-        return False
+    return bool(started) and process_runs(int(pid), float(started))
 
 
 @dg.sensor(

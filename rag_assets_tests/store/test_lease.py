@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from resources.errors import LeaseHeldError, LeaseLostError
@@ -49,6 +50,21 @@ os.kill(os.getpid(), 9)
     holder = Lease(tmp_path, "c").holder()
     assert holder is not None and holder.owner == "dead"
     Lease(tmp_path, "c").acquire("run-2", wait=0).check()
+
+
+def test_a_killed_process_that_nobody_has_reaped_holds_nothing(tmp_path):
+    code = f"""
+import os
+from pathlib import Path
+from resources.store.lease import Lease
+Lease(Path({str(tmp_path)!r}), "c").acquire("zombie", wait=0)
+os.kill(os.getpid(), 9)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code])
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.05)
+    Lease(tmp_path, "c").acquire("run-2", wait=0).check()
+    process.wait()
 
 
 def test_whoever_knows_that_the_run_is_over_may_say_so(tmp_path):

@@ -43,12 +43,7 @@ class Holder:
 
     def process_is_gone(self) -> bool:
         """Whether the holder ran on this host and its process no longer exists."""
-        if self.host != this_host():
-            return False
-        try:
-            return abs(psutil.Process(self.pid).create_time() - self.process_started) > 1.0
-        except psutil.NoSuchProcess:
-            return True
+        return self.host == this_host() and not process_runs(self.pid, self.process_started)
 
     def __str__(self) -> str:
         return f"run {self.owner} (process {self.pid} on {self.host.split('/')[0]}, since {self.since})"
@@ -58,6 +53,15 @@ def this_host() -> str:
     """Name this host and its process namespace: two containers of one machine do not see each other's processes."""
     namespace = Path("/proc/self/ns/pid")
     return f"{platform.node()}/{namespace.stat().st_ino if namespace.exists() else 0}"
+
+
+def process_runs(pid: int, started: float) -> bool:
+    """Whether the process of this id that started then (seconds since the epoch) still runs on this host."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) <= 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _never(_: Holder) -> bool:
@@ -77,14 +81,9 @@ class Lease:
 
     def holder(self) -> Holder | None:
         """Return the newest holder, released or not; None when nobody ever wrote."""
-        numbers = (
-            sorted((int(file.stem) for file in self.folder.glob("[0-9]*.json")), reverse=True)
-            if self.folder.is_dir()
-            else []
-        )
-        for number in numbers:
-            with suppress(FileNotFoundError):  # cleaned up by a newer holder in between: that one is listed too
-                return Holder(**json.loads(self._path(number).read_text("utf-8")))
+        while numbers := [int(file.stem) for file in self.folder.glob("[0-9]*.json")]:
+            with suppress(FileNotFoundError):  # a newer holder has cleaned it up meanwhile: look again
+                return Holder(**json.loads(self._path(max(numbers)).read_text("utf-8")))
         return None
 
     def acquire(self, owner: str, *, wait: float, is_gone: Callable[[Holder], bool] = _never) -> "HeldLease":
