@@ -44,7 +44,7 @@ CHECKS = {
     "dense_index": ("equals_table", "files_whole", "self_query"),
     "bm25_index": ("equals_table", "files_whole", "self_query"),
     "ragas_report": ("gate",),
-    "snapshot": (),
+    "snapshot": ("is_whole",),
 }
 # Axes and labels of a plot are grey; what is plotted is not.
 COLOURED_PIXELS = """canvas => {
@@ -221,7 +221,7 @@ def test_a_run_started_in_the_ui_succeeds(ui, page):
     page.goto(f"{ui}/runs")
     page.get_by_role("link", name=run).click()
     playwright.expect(page.get_by_text("Success", exact=True)).to_be_visible(timeout=180_000)
-    shown(page.get_by_text("16 checks"))
+    shown(page.get_by_text(f"{sum(map(len, CHECKS.values()))} checks"))
 
 
 def test_the_browser_asks_nobody_but_the_server(ui, page):
