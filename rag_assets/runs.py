@@ -78,4 +78,7 @@ def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
     error = next((event.step_failure_data.error for event in failures if event.step_failure_data.error), None)
     cause = error.cause if error is not None and error.cause is not None else error
     message = cause.message.strip() if cause is not None else "the run failed"
+    if "DagsterExecutionInterruptedError" in message:
+        what = f"run {result.run_id} was interrupted; what it committed is kept, so run it again to go on"
+        return RunOutcome(result.run_id, False, what, 2, failed_checks)
     return RunOutcome(result.run_id, False, f"unexpected error in run {result.run_id}: {message}", 2, failed_checks)

@@ -1,6 +1,8 @@
 """What bad input gets: one clear line and exit 2, or a failure row for that document alone; never a traceback."""
 
 import json
+import signal
+import subprocess
 import threading
 import time
 
@@ -129,3 +131,17 @@ def test_json_is_the_only_thing_on_standard_output(project, documents):
     assert built.code == 1 and set(built.json) >= {"corpus", "holds", "issues", "actions"}
     lines = [json.loads(line) for line in built.err.splitlines() if line.startswith("{")]
     assert all("correlation_id" in line for line in lines)
+
+
+def test_an_interrupted_run_says_so_and_the_next_one_goes_on(project, documents):
+    arguments = ("ensure", "search-ready", "--source", "folder:docs", "--auto-fix")
+    process = subprocess.Popen(
+        project.command(*arguments), cwd=project.folder, env=project.environment, text=True, stderr=subprocess.PIPE
+    )
+    marker = project.home / "corpora" / "default" / "documents.lance"
+    while not marker.exists():
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 2 and "was interrupted; what it committed is kept" in err.splitlines()[-1], err
+    assert project.run(*arguments).code == 0
