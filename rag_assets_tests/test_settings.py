@@ -65,6 +65,14 @@ def test_environment_variables(written, monkeypatch):
         ("corpora: {a: {freshness: {warn: 2d}}}", r"corpora\.a\.freshness: warn must be .* not longer than fail"),
         ("defaults: {model: '${RAG_TEST_UNSET}'}", r"defaults\.model: environment variable RAG_TEST_UNSET is not set"),
         ("corpora: {'../up': {}}", r"corpora\.\.\./up: a corpus name has letters"),
+        (
+            "defaults: {evaluation: {pipelines: [hybrid, bm26]}}",
+            r"evaluation\.pipelines: unknown pipeline bm26; there are: basic, bm25, colbert",
+        ),
+        (
+            "defaults: {evaluation: {pipelines: [bm25]}}",
+            r"evaluation: pipeline hybrid must be one of pipelines: bm25",
+        ),
         ("corpora: []", r"corpora: at least one named corpus"),
         ("[1, 2]", "a mapping with the key `corpora:` is expected, found list"),
         ("a: [", "cannot be read as YAML"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from resources.chunking.settings import ChunkingSettings
 from resources.errors import SettingsError, UnknownCorpusError
@@ -51,6 +51,16 @@ class EvaluationSettings(Section):
     pipeline: str = "hybrid"
     pipelines: tuple[str, ...] = ("bm25", "basic", "hybrid", "colbert")
     sample: int = Field(200, ge=1)
+
+    @field_validator("pipelines")
+    @classmethod
+    def _pipelines_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from resources.retrieval.pipelines import ALIASES, pipeline_names
+
+        known = {*pipeline_names(), *ALIASES}
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"unknown pipeline {unknown[0]}; there are: {', '.join(sorted(known))}")
+        return names
 
     @model_validator(mode="after")
     def _gate_is_measured(self) -> "EvaluationSettings":
