@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from resources.chunking.settings import ChunkingSettings
 from resources.errors import SettingsError, UnknownCorpusError
+from resources.parsing.settings import ParsingSettings
 from resources.retrieval.settings import RetrievalSettings
 from resources.sections import Duration, Section, explain
 
@@ -95,6 +96,7 @@ class CorpusSettings(Section):
     tenant: str = "default"
     sources: tuple[dict[str, Any], ...] = ({"type": "pydoc"},)
     model: str = "all-MiniLM-L6-v2"
+    parsing: ParsingSettings = ParsingSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

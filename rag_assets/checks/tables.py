@@ -41,7 +41,7 @@ def _documents(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
     state = SystemState(corpus)
     table = state.candidate.documents
     pairs = zip(table["document_id"].to_pylist(), table["status"].to_pylist(), strict=True)
-    failed = sorted(one for one, status in pairs if status in ("failed", "unread"))
+    failed = sorted(one for one, status in pairs if status in ("failed", "hostile", "unread"))
     systemic = corpus.settings.checks.is_systemic(len(failed), table.num_rows)
     yield Verdict("readable", not failed, systemic, ids_metadata(failed))
     diff = state.documents

@@ -47,22 +47,23 @@ class Contract:
 
 
 def documents_contract(corpus: Corpus) -> Contract:
-    """Every document has an identity, a known outcome, and text when it is ok, a reason when it is not."""
+    """Every document has an identity, a known outcome, and text where it was readable, a reason unless it is ok."""
     gxe = _expectations()
 
     columns = ("document_id", "source", "key", "status", "reason", "text_hash", "characters", "fingerprint")
     frame = corpus.store.rows(DOCUMENTS, columns).to_pandas()
     ok, not_ok = (
-        {"row_condition": 'status=="ok"', "condition_parser": "pandas"},
+        {"row_condition": 'status in ["ok", "partial"]', "condition_parser": "pandas"},
         {"row_condition": 'status!="ok"', "condition_parser": "pandas"},
     )
+    statuses = ["ok", "partial", "empty", "failed", "hostile", "unread"]
     return _contract(
         "documents",
         frame,
         "document_id",
         [
             gxe.ExpectColumnValuesToBeUnique(column="document_id"),
-            gxe.ExpectColumnValuesToBeInSet(column="status", value_set=["ok", "empty", "failed", "unread"]),
+            gxe.ExpectColumnValuesToBeInSet(column="status", value_set=statuses),
             gxe.ExpectColumnValuesToMatchRegex(column="text_hash", regex=HASH, **ok),
             gxe.ExpectColumnValuesToNotBeNull(column="text_hash", **ok),
             gxe.ExpectColumnValuesToBeBetween(column="characters", min_value=1, **ok),

@@ -1,7 +1,7 @@
 """The `documents` asset: what the sources list is fetched, parsed and stored; what they no longer list is removed.
 
-Every outcome is a row: ok, empty, failed (cannot be parsed) or unread (could not be fetched, tried again next time; a
-version that was read before is kept meanwhile).
+Every outcome is a row: ok, partial, empty, failed (cannot be parsed), hostile or unread (could not be fetched, tried
+again next time; a version that was read before is kept meanwhile).
 Removals take effect on live at once, before anything is rebuilt. Not here: how a source is read or a format parsed.
 """
 
@@ -18,7 +18,7 @@ from resources.errors import StoreError
 from resources.identity import digest, set_digest
 from resources.materialisation.base import Materialised, shards_for, share, some
 from resources.observability.progress import track
-from resources.parsing.base import parse
+from resources.parsing.base import READABLE, parse
 from resources.reconciliation.listing import document_fingerprint, document_id
 from resources.reconciliation.observe import SystemState
 from resources.sources.base import FetchFailure, RawDocument, Source
@@ -48,7 +48,7 @@ def _served(state: SystemState, ids: list[str]) -> list[str]:
     tables = state.live_tables
     if tables is None:
         return ids
-    found = tables.documents.filter(pc.equal(tables.documents["status"], "ok"))["document_id"].to_pylist()
+    found = tables.documents.filter(pc.is_in(tables.documents["status"], pa.array(READABLE)))["document_id"].to_pylist()
     return sorted(set(ids).intersection(found))
 
 
@@ -79,12 +79,13 @@ def _rows(corpus: Corpus, state: SystemState, wanted: set[str]) -> Iterator[Row]
 
 
 def _parsed(corpus: Corpus, source: Source, raw: RawDocument) -> Row:
-    document, limit = parse(raw), corpus.settings.max_characters
-    status, reason = document.status, document.reason
+    document, limit = parse(raw, corpus.settings.parsing), corpus.settings.max_characters
+    status: str = document.status
+    reason = document.reason
     if len(document.text) > limit:
         status = "failed"
         reason = f"{len(document.text):,} characters of text are more than the {limit:,} that max_characters allows"
-    ok = status == "ok"
+    ok = status in READABLE
     return _row(corpus, source, raw.key, raw.version, document.media_type) | {
         "status": status,
         "reason": reason,
@@ -142,7 +143,7 @@ def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
         stored.num_rows,
         set_digest(texts),
         {
-            **{status: statuses.count(status) for status in ("ok", "empty", "failed", "unread")},
+            **{status: statuses.count(status) for status in ("ok", "partial", "empty", "failed", "hostile", "unread")},
             "characters": pc.sum(stored["characters"]).as_py() or 0,
             "bytes": pc.sum(stored["bytes"]).as_py() or 0,
             "short_of_target": state.documents.short,

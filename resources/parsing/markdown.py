@@ -13,6 +13,7 @@ from typing import Literal
 import yaml
 
 from resources.parsing.base import JSON, Content, parser
+from resources.parsing.settings import ParsingSettings
 from resources.parsing.text import decode
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.{0,16384}?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -33,8 +34,8 @@ class Block:
     title: str = ""
 
 
-@parser("text/markdown", extensions=(".md", ".markdown"), version=1)
-def read_markdown(data: bytes) -> Content:
+@parser("text/markdown", extensions=(".md", ".markdown"), version=2)
+def read_markdown(data: bytes, settings: ParsingSettings) -> Content:
     """Return the text without its front matter. Values of the front matter stay strings, as they are written."""
     metadata, body = _front_matter(decode(data))
     title = metadata.get("title")

@@ -3,6 +3,7 @@
 import codecs
 
 from resources.parsing.base import Content, ParseError, parser
+from resources.parsing.settings import ParsingSettings
 
 # The longer mark first: UTF-32's begins with UTF-16's.
 _BYTE_ORDER_MARKS = (
@@ -15,8 +16,8 @@ _BYTE_ORDER_MARKS = (
 _DETECTION_BYTES = 1 << 18
 
 
-@parser("text/plain", extensions=(".txt", ".text", ".rst"), version=1)
-def read_text(data: bytes) -> Content:
+@parser("text/plain", extensions=(".txt", ".text", ".rst"), version=2)
+def read_text(data: bytes, settings: ParsingSettings) -> Content:
     """Return the text; its first line is not taken for a title."""
     return Content(decode(data))
 

@@ -120,7 +120,7 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
     )
     table = state.candidate.documents
     pairs = zip(table["document_id"].to_pylist(), table["status"].to_pylist(), strict=True)
-    failed = sorted(one for one, status in pairs if status in ("failed", "unread"))
+    failed = sorted(one for one, status in pairs if status in ("failed", "hostile", "unread"))
     systemic = state.corpus.settings.checks.is_systemic(len(failed), table.num_rows)
     yield from _issue(
         "failed_documents",

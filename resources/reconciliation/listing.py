@@ -23,7 +23,8 @@ def document_id(source: Source, key: str) -> str:
 
 def document_fingerprint(corpus: Corpus, source: Source, media_type: str) -> str:
     """Return what a document of this type should carry: the source's options, the parser that reads it, the limit."""
-    return f"{source.fingerprint}:{parser_fingerprint(media_type)}:{corpus.settings.max_characters}"
+    parser = parser_fingerprint(media_type, corpus.settings.parsing)
+    return f"{source.fingerprint}:{parser}:{corpus.settings.max_characters}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from resources.corpus import Corpus
 from resources.errors import IndexDamagedError, StoreError
 from resources.identity import digest, set_digest
 from resources.index import bm25, dense, entries, generation
+from resources.parsing.base import READABLE
 from resources.reconciliation.diff import (
     ChunksDiff,
     DocumentsDiff,
@@ -148,7 +149,8 @@ class SystemState:
     def searchable(self) -> pa.Table:
         """The documents that are to be found: document_id and text_hash."""
         table = self.candidate.documents
-        return without(table.filter(pc.equal(table["status"], "ok")), "document_id", self.quarantine.get("documents"))
+        readable = table.filter(pc.is_in(table["status"], pa.array(READABLE)))
+        return without(readable, "document_id", self.quarantine.get("documents"))
 
     @cached_property
     def chunks(self) -> ChunksDiff:
