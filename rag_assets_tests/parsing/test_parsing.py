@@ -40,8 +40,9 @@ def test_line_ends_become_newlines() -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"text\0more", "NUL"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xfe", "NUL"),
+        (b"a\0\0bc\0d\0\0e", "NUL"),
+        (bytes(range(256)) * 8, "not valid utf-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xfe", "no parser for image/png"),
         (b"\xff\xfea", "not valid utf-16"),
         (b"\xef\xbb\xbf\xff\xff", "not valid utf-8-sig"),
     ],
@@ -58,7 +59,7 @@ def test_no_text_is_empty_and_no_failure(data: bytes) -> None:
 
 
 def test_an_unknown_type_is_a_failure_that_names_it() -> None:
-    outcome = parsed(b"%PDF", "application/x-unknown", title="Report")
+    outcome = parsed(b"\0\1\2", "application/x-unknown", title="Report")
     assert (outcome.status, outcome.title, outcome.reason) == (
         "failed",
         "Report",

@@ -212,6 +212,19 @@ def parser_names(media_type: str) -> tuple[str, ...]:
     return tuple(_parsers.get(media_type, {}))
 
 
+def require_parsers(settings: ParsingSettings) -> None:
+    """Raise SettingsError when the settings choose a parser that does not exist."""
+    for media_type in settings.parsers:
+        find_parser(media_type, settings)
+
+
+def parser_modules() -> list[str]:
+    """Return the modules that register the parsers of this process, for another process to import."""
+    _load_plugins()
+    modules = {one.read.__module__ for parsers in _parsers.values() for one in parsers.values()}
+    return sorted(modules - {"__main__"})
+
+
 @cache
 def _load_plugins() -> None:
     for entry in entry_points(group=ENTRY_POINTS):

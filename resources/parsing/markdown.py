@@ -37,11 +37,12 @@ class Block:
 @parser("text/markdown", extensions=(".md", ".markdown"), version=2)
 def read_markdown(data: bytes, settings: ParsingSettings) -> Content:
     """Return the text without its front matter. Values of the front matter stay strings, as they are written."""
-    metadata, body = _front_matter(decode(data))
+    text, problems = decode(data)
+    metadata, body = _front_matter(text)
     title = metadata.get("title")
     if not isinstance(title, str):
         title = next((block.title for block in blocks(body) if block.kind == "heading" and block.title), None)
-    return Content(body, title, metadata)
+    return Content(body, title, metadata, problems)
 
 
 def _front_matter(text: str) -> tuple[dict[str, JSON], str]:
