@@ -10,13 +10,15 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 
 from rag_assets.assets import chunks, documents, indexes, ragas_report, snapshot, token_embeddings  # noqa: E402
+from rag_assets.automation import FOLLOW  # noqa: E402
 from rag_assets.checks import indexes as index_checks  # noqa: E402
 from rag_assets.checks import publishing, tables  # noqa: E402
 from rag_assets.corpora import CorporaResource  # noqa: E402
 from rag_assets.jobs import search_ready  # noqa: E402
 from resources.observability.logging import configure_logging  # noqa: E402
 from resources.settings import Settings, load_settings  # noqa: E402
-from sensors.dead_runs import dead_runs  # noqa: E402
+from sensors.definitions import build_sensors  # noqa: E402
+from sensors.schedules import build_schedules  # noqa: E402
 
 ASSET_MODULES = [documents, chunks, token_embeddings, indexes, ragas_report, snapshot]
 CHECK_MODULES = [tables, index_checks, publishing]
@@ -26,8 +28,13 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | No
     """Return the definitions for these settings. `resource_overrides` replaces resources by name (`corpora`)."""
     prefix = list(settings.asset_key_prefix) or None
     freshness = _freshness(settings)
+
+    def kept_true(spec: dg.AssetSpec) -> dg.AssetSpec:
+        follow = FOLLOW if spec.deps else None
+        return spec.replace_attributes(freshness_policy=freshness, automation_condition=follow)
+
     assets = [
-        asset.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=freshness))
+        asset.map_asset_specs(kept_true)
         for asset in dg.load_assets_from_modules(ASSET_MODULES, key_prefix=prefix)
         if isinstance(asset, dg.AssetsDefinition)
     ]
@@ -36,7 +43,8 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | No
         assets=assets,
         asset_checks=list(dg.load_asset_checks_from_modules(CHECK_MODULES, asset_key_prefix=prefix)),
         jobs=[search_ready],
-        sensors=[dead_runs],
+        sensors=build_sensors(settings),
+        schedules=build_schedules(settings),
         resources={"corpora": corpora, **(resource_overrides or {})},
         executor=dg.in_process_executor,
     )

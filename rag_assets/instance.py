@@ -9,10 +9,9 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import OperationalError
 
-from rag_assets.partitions import CORPUS
-from resources.corpus import corpus_names
 from resources.errors import StoreError
 from resources.settings import Settings
+from sensors.corpora import register_corpora
 from sensors.dead_runs import free_dead_runs
 
 
@@ -46,14 +45,6 @@ def prepare(settings: Settings) -> Path:
         raise StoreError(f"cannot prepare DAGSTER_HOME {home}: {error.strerror}") from error
     os.environ["DAGSTER_HOME"] = str(home)
     return home
-
-
-def register_corpora(instance: dg.DagsterInstance, settings: Settings) -> None:
-    """Make every corpus a partition."""
-    name = str(CORPUS.name)
-    known = set(instance.get_dynamic_partitions(name))
-    if new := [corpus for corpus in corpus_names(settings) if corpus not in known]:
-        instance.add_dynamic_partitions(name, new)
 
 
 def write_environment(folder: Path, settings: Settings) -> Path:

@@ -5,4 +5,6 @@ Never a document (Dagster's ceiling is 100,000 keys) and never a shard of work.
 
 import dagster as dg
 
-CORPUS = dg.DynamicPartitionsDefinition(name="corpus")
+from sensors.graph import PARTITIONS
+
+CORPUS = dg.DynamicPartitionsDefinition(name=PARTITIONS)

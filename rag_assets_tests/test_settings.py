@@ -52,6 +52,14 @@ def test_environment_variables(written, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("automation: {corpora: {every: 500}}", r"automation\.corpora\.every: a duration such as .* got 500"),
+        ("automation: {corpora: {every: 0s}}", r"automation\.corpora\.every: .*at least 1s"),
+        ("automation: {sensors: {}}", r"automation\.sensors: unknown key; allowed here: .*corpora, .*propagation"),
+        (
+            "automation: {evaluation: {cron: '0 25 * * *'}}",
+            r"automation\.evaluation\.cron: '25' is no hour: 0 to 23, .* got '0 25 \* \* \*'",
+        ),
+        ("automation: {evaluation: {cron: daily}}", r"automation\.evaluation\.cron: .*five fields"),
         ("corpora: {a: {modle: x}}", r"corpora\.a\.modle: unknown key; allowed here: .*model"),
         (
             "corpora: {a: {chunking: {tokenz: 1}}}",
@@ -77,7 +85,7 @@ def test_environment_variables(written, monkeypatch):
         ("[1, 2]", "a mapping with the key `corpora:` is expected, found list"),
         ("a: [", "cannot be read as YAML"),
         ("home: /x", "home: unknown key; set RAG_HOME"),
-        ("extra: 1", "extra: unknown key; allowed here: asset_key_prefix, corpora, defaults"),
+        ("extra: 1", "extra: unknown key; allowed here: asset_key_prefix, automation, corpora, defaults"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(written, monkeypatch, text, message):
@@ -95,3 +103,12 @@ def test_a_settings_file_that_is_not_there(tmp_path):
 def test_an_unknown_corpus_lists_the_known_ones(written):
     with pytest.raises(UnknownCorpusError, match="unknown corpus 'c'; configured: a, b"):
         load_settings(written("corpora: {a: {}, b: {}}")).corpus("c")
+
+
+def test_a_part_of_the_automation_keeps_its_other_defaults(written):
+    automation = load_settings(
+        written("automation: {dead_runs: {enabled: false}, checksum_audit: {cron: '*/5 1-3 1,15 * 0'}}")
+    ).automation
+    assert (automation.dead_runs.enabled, automation.dead_runs.seconds) == (False, 60)
+    assert (automation.checksum_audit.enabled, automation.checksum_audit.cron) == (True, "*/5 1-3 1,15 * 0")
+    assert (automation.propagation.enabled, automation.propagation.seconds) == (True, 30)

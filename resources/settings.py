@@ -14,6 +14,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from resources.automation import AutomationSettings
 from resources.chunking.settings import ChunkingSettings
 from resources.errors import SettingsError, UnknownCorpusError
 from resources.parsing.settings import ParsingSettings
@@ -111,6 +112,7 @@ class Settings(Section):
 
     corpora: dict[str, CorpusSettings] = Field(default_factory=lambda: {DEFAULT_CORPUS: CorpusSettings()})
     defaults: CorpusSettings = CorpusSettings()
+    automation: AutomationSettings = AutomationSettings()
     asset_key_prefix: tuple[str, ...] = ()
     home: Path = Path(".rag")
     path: Path | None = None

@@ -9,7 +9,9 @@ import os
 import dagster as dg
 import psutil
 
+from resources.settings import Settings
 from resources.store.lease import process_runs, this_host
+from sensors.graph import status
 
 HOST_TAG = ".dagster/rag_host"  # the prefix keeps them out of the UI's list of runs
 PROCESS_TAG = ".dagster/rag_process"
@@ -60,13 +62,17 @@ def _is_alive(process: str) -> bool:
     return bool(started) and process_runs(int(pid), float(started))
 
 
-@dg.sensor(
-    name="dead_runs",
-    minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Reports runs failed whose process is gone, and frees their pool slots.",
-)
-def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Free what killed runs still hold."""
-    dead = free_dead_runs(context.instance)
-    return dg.SkipReason(f"reported failed: {', '.join(dead)}" if dead else "no dead runs")
+def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Return the sensor that frees what killed runs still hold."""
+
+    @dg.sensor(
+        name="dead_runs",
+        minimum_interval_seconds=settings.automation.dead_runs.seconds,
+        default_status=status(settings.automation.dead_runs.enabled),
+        description="Reports runs failed whose process is gone, and frees their pool slots.",
+    )
+    def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        dead = free_dead_runs(context.instance)
+        return dg.SkipReason(f"reported failed: {', '.join(dead)}" if dead else "no dead runs")
+
+    return dead_runs

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 
 from rag_assets.definitions import build_defs
-from rag_assets.instance import register_corpora
 from rag_assets.runs import materialise
 from rag_assets_tests.models import save_second_model
 from resources.corpus import open_corpus
@@ -22,6 +21,7 @@ from resources.reconciliation.observe import SystemState
 from resources.retrieval.pipelines import retrieve
 from resources.retrieval.snapshot import open_live
 from resources.settings import load_settings
+from sensors.corpora import register_corpora
 
 TABLES = ("documents", "chunks", "token_embeddings")
 ASSETS = (*TABLES, "dense_index", "bm25_index", "ragas_report", "snapshot")
