@@ -6,11 +6,14 @@ Chunks are never truncated or padded into being: what does not fit is an error. 
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from resources.embedding.bert import is_bert, load_bert
+from resources.embedding.checkpoint import open_checkpoint
 from resources.embedding.codec import TokenCodec
 from resources.embedding.identity import ModelIdentity, model_identity
 from resources.embedding.tokenizer import load_tokenizer
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-BATCH_TOKENS = 8192
+    Model = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+# Padded tokens of one forward pass. On a CPU small passes stay in the cache, and each core makes its own.
+BATCH_TOKENS = {"cpu": 3072, "cuda": 16_384}
 _LOADING = threading.Lock()
 
 
@@ -46,7 +52,8 @@ class Encoder:
         self.identity = identity
         self.tokenizer = load_tokenizer(identity.name)
         self.codec = TokenCodec.for_model(identity)
-        self._model = _load_model(identity)
+        self._device, dtype = _placement()
+        self._model = _load_model(identity, self._device, dtype)
 
     def encode(self, texts: Sequence[str]) -> EncodedBatch:
         """Encode passages. Raises VectorError naming the first text that is longer than the model reads."""
@@ -71,30 +78,34 @@ class Encoder:
         """Return what `keep` makes of each text's last hidden state, float32 (n_i, d), and pooled float32 (b, d)."""
         tokens: list[np.ndarray] = [np.empty(0)] * len(ids)
         pooled = np.empty((len(ids), self.identity.dimension), np.float32)
-        for batch in _batches([len(one) for one in ids]):
+
+        def run(batch: list[int]) -> None:
             states, pooled[batch] = self._run([ids[index] for index in batch])
-            for index, state in zip(batch, states, strict=True):
-                if not np.isfinite(state).all():
-                    raise VectorError(f"text {index}: model {self.identity.name} returned numbers that are not finite")
-                tokens[index] = keep(state)
+            ends = np.cumsum([len(ids[index]) for index in batch])
+            if not np.isfinite(states).all():
+                spoiled = int(np.searchsorted(ends, np.isfinite(states).all(axis=1).argmin(), side="right"))
+                raise VectorError(
+                    f"text {batch[spoiled]}: model {self.identity.name} returned numbers that are not finite"
+                )
+            for index, kept in zip(batch, np.split(keep(states), ends[:-1]), strict=True):
+                tokens[index] = kept
+
+        batches = list(_batches([len(one) for one in ids], BATCH_TOKENS[self._device]))
+        workers = _workers() if self._device == "cpu" and len(batches) > 1 else None
+        for _ in map(run, batches) if workers is None else workers.map(run, batches):
+            pass
         return tokens, pooled
 
-    def _run(self, ids: list[list[int]]) -> tuple[list[np.ndarray], np.ndarray]:
-        """One forward pass over one padded batch: last hidden states without the padding, and pooled vectors."""
+    def _run(self, ids: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+        """One forward pass over one padded batch: all texts' last hidden states in a row, and pooled vectors."""
         import torch
 
         lengths = torch.tensor([len(one) for one in ids])
-        padded = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(one) for one in ids], batch_first=True, padding_value=self._model.config.pad_token_id or 0
-        )
-        mask = torch.arange(padded.shape[1]) < lengths[:, None]
-        device = self._model.device
+        padded = torch.nn.utils.rnn.pad_sequence([torch.tensor(one) for one in ids], batch_first=True)
+        mask = (torch.arange(padded.shape[1]) < lengths[:, None]).to(self._device)
         with torch.inference_mode():
-            output = self._model(input_ids=padded.to(device), attention_mask=mask.to(device, torch.long))
-            hidden = output.last_hidden_state.float()
-            pooled = _pool(hidden, mask.to(device), self.identity).cpu().numpy()
-            states = hidden.cpu().numpy()
-        return [state[:length] for state, length in zip(states, lengths.tolist(), strict=True)], pooled
+            hidden = self._model(padded.to(self._device), mask).float()
+            return hidden[mask].cpu().numpy(), _pool(hidden, mask, self.identity).cpu().numpy()
 
 
 def load_encoder(model: str) -> Encoder:
@@ -111,12 +122,19 @@ def _load(identity: ModelIdentity) -> Encoder:
     return Encoder(identity)
 
 
-def _load_model(identity: ModelIdentity) -> "PreTrainedModel":
+def _load_model(identity: ModelIdentity, device: str, dtype: "torch.dtype") -> "Model":
+    config = open_checkpoint(str(identity.path)).config
+    if is_bert(config):
+        return load_bert(identity.path, config, device, dtype)
+    return _load_any(identity, device, dtype)
+
+
+def _load_any(identity: ModelIdentity, device: str, dtype: "torch.dtype") -> "Model":
+    """Load a model of any other architecture by transformers."""
     from safetensors import SafetensorError
     from transformers import AutoModel
     from transformers.utils import logging
 
-    device, dtype = _placement()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         model, report = AutoModel.from_pretrained(
@@ -124,7 +142,7 @@ def _load_model(identity: ModelIdentity) -> "PreTrainedModel":
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ModelError(f"model {identity.name} cannot be loaded from {identity.path}: {error}") from error
-    # transformers fills parameters that the files lack with random numbers; only BERT's pooler is never used here.
+    # transformers fills parameters that the files lack with random numbers; only poolers are never used here.
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:
         raise ModelError(
@@ -132,7 +150,27 @@ def _load_model(identity: ModelIdentity) -> "PreTrainedModel":
             f"{missing[0]}; fetch or save the model again"
         )
     loaded: PreTrainedModel = model.eval().to(device)
-    return loaded
+    padding = loaded.config.pad_token_id or 0
+
+    def run(ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+        hidden: torch.Tensor = loaded(
+            input_ids=ids.masked_fill(~mask, padding), attention_mask=mask.long()
+        ).last_hidden_state
+        return hidden
+
+    return run
+
+
+@cache
+def _workers() -> ThreadPoolExecutor | None:
+    """Return one thread a core; None where there is one.
+
+    A pass on one core wastes no time waiting for another core, and the passes do not need each other.
+    """
+    import torch
+
+    cores = torch.get_num_threads()
+    return ThreadPoolExecutor(cores, "encoder", lambda: torch.set_num_threads(1)) if cores > 1 else None
 
 
 def _placement() -> tuple[str, "torch.dtype"]:
@@ -157,11 +195,11 @@ def _pool(hidden: "torch.Tensor", mask: "torch.Tensor", identity: ModelIdentity)
     return torch.nn.functional.normalize(pooled, dim=1) if identity.normalised else pooled
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the indices of texts of similar length, at most BATCH_TOKENS padded tokens together, longest first."""
+def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Yield the indices of texts of similar length, at most `most` padded tokens together, longest first."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > BATCH_TOKENS:
+        if batch and (len(batch) + 1) * lengths[batch[0]] > most:
             yield batch
             batch = []
         batch.append(index)
