@@ -8,7 +8,7 @@ RAG := $(BIN)/rag-assets
 ENSURE = $(RAG) ensure --corpus $(CORPUS) $(if $(SOURCE),--source $(SOURCE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint ui ensure-ragas-ready ensure-ragas-1k ensure-ragas-5k ensure-ragas-10k populate-token-embeddings validate-dataset-state
+.PHONY: help setup run test lint bench ui ensure-ragas-ready ensure-ragas-1k ensure-ragas-5k ensure-ragas-10k populate-token-embeddings validate-dataset-state
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ help: ## Show the targets
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ragas,dev]'
+	touch $@
+
+.venv/installed-bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[ragas,bench]'
 	touch $@
 
 .env: .venv/installed
@@ -42,6 +46,9 @@ lint: setup .venv/installed-dev ## Formatting, style, types, and the direction o
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup .venv/installed-bench ## Time everything against a baseline in the same run; FULL=1: at the sizes of the targets
+	$(BIN)/python -m benchmarks $(if $(FULL),--full)
 
 ui: setup ## Dagster's UI at http://127.0.0.1:3000
 	$(RAG) ui
