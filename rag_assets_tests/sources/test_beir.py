@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rag_assets_tests.sources.reading import fetch
 from resources.errors import SourceError
 from resources.parsing.base import parse
 from resources.sources.base import EvaluationSource, FetchFailure, RawDocument, Source
@@ -41,7 +42,7 @@ def append(file: Path, data: bytes) -> None:
 def test_documents_come_ordered_by_key_with_title_and_metadata(directory: Path) -> None:
     source = beir(directory)
     assert [item.key for item in source.discover()] == ["a", "b", "c"]
-    fetched = {one.key: one for one in source.fetch(["b", "c"])}
+    fetched = {one.key: one for one in fetch(source, ["b", "c"])}
     document = fetched["b"]
     assert isinstance(document, RawDocument)
     assert (document.title, document.data, document.metadata) == (
@@ -65,12 +66,12 @@ def test_a_version_changes_with_the_content_and_only_then(directory: Path) -> No
     (directory / "corpus.jsonl").write_text("".join(json.dumps(one) + "\n" for one in changed))
     after = {item.key: item.version for item in source.discover()}
     assert {key for key in before if before[key] != after[key]} == {"b"}
-    [fetched] = source.fetch(["b"])
+    [fetched] = fetch(source, ["b"])
     assert isinstance(fetched, RawDocument) and fetched.data == b"Beta, revised." and fetched.version == after["b"]
 
 
 def test_a_key_that_is_gone_is_a_failure_of_its_own(directory: Path) -> None:
-    outcomes = {one.key: one for one in beir(directory).fetch(["a", "gone"])}
+    outcomes = {one.key: one for one in fetch(beir(directory), ["a", "gone"])}
     assert isinstance(outcomes["a"], RawDocument)
     assert isinstance(outcomes["gone"], FetchFailure) and "no longer in" in outcomes["gone"].reason
 
@@ -133,7 +134,7 @@ def test_invalid_utf8_fails_that_document_alone(directory: Path) -> None:
     append(directory / "corpus.jsonl", b'{"_id": "d", "text": "caf\xe9"}\n{"_id": "e", "text": "lone \\udc00"}\n')
     source = beir(directory)
     keys = [item.key for item in source.discover()]
-    outcomes = {one.key: one for one in source.fetch(keys)}
+    outcomes = {one.key: one for one in fetch(source, keys)}
     assert {key for key, one in outcomes.items() if isinstance(one, FetchFailure)} == {"d", "e"}
     assert "corpus.jsonl:4: not valid UTF-8" in outcomes["d"].reason  # type: ignore[union-attr]
 
@@ -150,6 +151,6 @@ def test_a_real_set_is_read_whole() -> None:
     source = beir(PUBMEDQA)
     keys = [item.key for item in source.discover()]
     assert len(keys) == 1000
-    assert sum(isinstance(one, RawDocument) for one in source.fetch(keys)) == 1000
+    assert sum(isinstance(one, RawDocument) for one in fetch(source, keys)) == 1000
     assert isinstance(source, EvaluationSource)
     assert len(list(source.judged_queries())) == 1000

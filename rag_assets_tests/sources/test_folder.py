@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rag_assets_tests.sources.reading import fetch
 from resources.errors import SourceError
 from resources.parsing.base import parse
 from resources.sources.base import FetchFailure, RawDocument, Source
@@ -52,7 +53,7 @@ def test_patterns_choose(root: Path, options: dict[str, object], expected: list[
 
 
 def test_a_file_without_a_parser_is_a_failure_row(root: Path) -> None:
-    [raw] = folder(root, include=["*.jpg"]).fetch(["photo.jpg"])
+    [raw] = fetch(folder(root, include=["*.jpg"]), ["photo.jpg"])
     assert isinstance(raw, RawDocument)
     parsed = parse(raw)
     assert (parsed.status, parsed.reason) == ("failed", "no parser for image/jpeg")
@@ -67,9 +68,9 @@ def test_a_version_changes_with_the_file(root: Path) -> None:
 
 
 def test_a_rename_moves_the_key_and_nothing_else(root: Path) -> None:
-    [before] = folder(root).fetch(["guides/a.txt"])
+    [before] = fetch(folder(root), ["guides/a.txt"])
     (root / "guides" / "a.txt").rename(root / "moved.txt")
-    [after] = folder(root).fetch(["moved.txt"])
+    [after] = fetch(folder(root), ["moved.txt"])
     assert isinstance(before, RawDocument) and isinstance(after, RawDocument)
     assert replace(parse(before), key=after.key) == parse(after)
 
@@ -83,7 +84,7 @@ def test_links_are_followed_inside_the_folder_only(root: Path) -> None:
     (root / "same.txt").symlink_to(root / "guides" / "a.txt")
     source = folder(root)
     assert keys(source) == ["guides/a.txt", "guides/deep/B.TXT", "readme.md", "same.txt"]
-    outcomes = list(source.fetch(["leak.txt", "../secret.txt", "leaks/secret.txt"]))
+    outcomes = list(fetch(source, ["leak.txt", "../secret.txt", "leaks/secret.txt"]))
     assert [type(one) for one in outcomes] == [FetchFailure] * 3
 
 
@@ -107,7 +108,7 @@ def test_what_cannot_be_read_fails_alone(root: Path) -> None:
     source = folder(root, max_mb=1)
     listed = keys(source)
     (root / "readme.md").unlink()
-    outcomes = {one.key: one for one in source.fetch(listed)}
+    outcomes = {one.key: one for one in fetch(source, listed)}
     failures = {key: one.reason for key, one in outcomes.items() if isinstance(one, FetchFailure)}
     assert set(failures) == {"big.txt", "readme.md"}
     assert "max_mb" in failures["big.txt"] and "gone" in failures["readme.md"]
@@ -120,5 +121,5 @@ def test_a_name_that_is_not_utf8_is_listed_and_fails_alone(root: Path) -> None:
         pytest.skip("this file system takes UTF-8 names only")
     source = folder(root)
     assert "caf\\xe9.txt" in keys(source)
-    [outcome] = source.fetch(["caf\\xe9.txt"])
+    [outcome] = fetch(source, ["caf\\xe9.txt"])
     assert isinstance(outcome, FetchFailure) and "not valid UTF-8" in outcome.reason

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from rag_assets_tests.sources.reading import fetch
 from resources.parsing.base import parse
 from resources.sources.base import EvaluationSource, FetchFailure, RawDocument, Source
 from resources.sources.registry import open_source
@@ -18,7 +19,7 @@ def source() -> Source:
 
 @pytest.fixture(scope="module")
 def documents(source: Source) -> dict[str, RawDocument]:
-    fetched = source.fetch([item.key for item in source.discover()])
+    fetched = fetch(source, [item.key for item in source.discover()])
     return {one.key: one for one in fetched if isinstance(one, RawDocument)}
 
 
@@ -54,7 +55,7 @@ def test_questions_are_left_out_of_the_text_they_ask_for(source: Source, documen
 
 
 def test_an_unknown_key_is_a_failure(source: Source) -> None:
-    [outcome] = source.fetch(["json.frobnicate"])
+    [outcome] = fetch(source, ["json.frobnicate"])
     assert isinstance(outcome, FetchFailure)
 
 

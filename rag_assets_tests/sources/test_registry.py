@@ -1,13 +1,16 @@
 """Opening sources by type: options are checked, and what is wrong is named."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from rag_assets_tests.sources.reading import fetch
 from resources.errors import SettingsError
 from resources.sources import registry
-from resources.sources.base import FetchFailure, RawDocument, SourceItem
+from resources.sources.base import OpenDocument, Pace, RawDocument, SourceItem
 from resources.sources.registry import SourceOptions, open_source, parse_source, register_source, source_types
 
 
@@ -18,11 +21,11 @@ def test_the_built_in_types_are_known() -> None:
 @pytest.mark.parametrize(
     ("type_name", "options", "message"),
     [
-        ("gopher", {}, "unknown source type 'gopher'; there are: beir, folder, pydoc"),
+        ("gopher", {}, "unknown source type 'gopher'; there are: archive, azure, beir, file, folder, gcs"),
         (
             "folder",
             {"path": "x", "recurse": True},
-            "source folder: recurse: unknown key; allowed here: exclude, include",
+            "source folder: recurse: unknown key; allowed here: concurrency, exclude, include",
         ),
         ("folder", {}, "source folder: path: Field required"),
         ("folder", {"path": "x", "max_mb": 0}, "max_mb: Input should be greater than or equal to 1, got 0"),
@@ -67,6 +70,8 @@ def test_another_package_can_add_a_source(monkeypatch: pytest.MonkeyPatch) -> No
         Options = NoteOptions
         location = "text"
         type = "note"
+        pace = Pace()
+        keeps_originals = False
 
         def __init__(self, name: str, options: NoteOptions) -> None:
             self.name, self.fingerprint, self._text = name, "note", options.text
@@ -74,9 +79,10 @@ def test_another_package_can_add_a_source(monkeypatch: pytest.MonkeyPatch) -> No
         def discover(self) -> Iterator[SourceItem]:
             yield SourceItem("note", self._text)
 
-        def fetch(self, keys: Collection[str]) -> Iterator[RawDocument | FetchFailure]:
-            yield RawDocument("note", self._text, "text/plain", self._text.encode())
+        @contextmanager
+        def open(self, item: SourceItem) -> Iterator[OpenDocument]:
+            yield OpenDocument(BytesIO(self._text.encode()), self._text, "text/plain")
 
     description = parse_source("note:buy milk")
     source = open_source(description.pop("type"), "list", description)
-    assert [one.data for one in source.fetch(["note"]) if isinstance(one, RawDocument)] == [b"buy milk"]
+    assert [one.data for one in fetch(source, ["note"]) if isinstance(one, RawDocument)] == [b"buy milk"]

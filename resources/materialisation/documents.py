@@ -6,7 +6,7 @@ Removals take effect on live at once, before anything is rebuilt. Not here: how 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from resources.parsing.base import READABLE, parse
 from resources.reconciliation.listing import document_fingerprint, document_id
 from resources.reconciliation.observe import SystemState
 from resources.sources.base import FetchFailure, RawDocument, Source
+from resources.sources.fetching import ByteBudget, fetch_all
 from resources.store.tables import DOCUMENTS
 from resources.store.writer import CorpusWriter
 
@@ -57,25 +58,22 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
     state = SystemState(corpus)
     wanted = share(state.documents.fetch, shard, shards)
     with track("documents", len(wanted)) as progress:
-        for rows in _commits(_rows(corpus, state, set(wanted))):
+        for rows in _commits(_rows(corpus, state, wanted)):
             writer.upsert(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
             progress.advance(len(rows))
 
 
-def _rows(corpus: Corpus, state: SystemState, wanted: set[str]) -> Iterator[Row]:
-    listing = state.listing.table
+def _rows(corpus: Corpus, state: SystemState, wanted: Sequence[str]) -> Iterator[Row]:
     kept = set(state.searchable["document_id"].to_pylist())
-    for source in corpus.sources:
-        ours = listing.filter(pc.equal(listing["source"], source.name))
-        pairs = zip(ours["key"].to_pylist(), ours["version"].to_pylist(), strict=True)
-        versions = {key: version for key, version in pairs if document_id(source, key) in wanted}
-        for raw in source.fetch(list(versions)) if versions else ():
-            if not isinstance(raw, FetchFailure):
-                yield _parsed(corpus, source, raw)
-            elif (one := document_id(source, raw.key)) in kept:
-                log.warning("a document cannot be fetched; its last version is kept", document=one, reason=raw.reason)
-            else:
-                yield _unread(corpus, source, raw, versions[raw.key])
+    budget = ByteBudget(corpus.settings.parsing.in_flight_mb << 20)
+    jobs = [(source, state.listing.items(source.name, wanted)) for source in corpus.sources]
+    for source, item, raw in fetch_all(jobs, budget=budget):
+        if not isinstance(raw, FetchFailure):
+            yield _parsed(corpus, source, raw)
+        elif (one := document_id(source, raw.key)) in kept:
+            log.warning("a document cannot be fetched; its last version is kept", document=one, reason=raw.reason)
+        else:
+            yield _unread(corpus, source, raw, item.version)
 
 
 def _parsed(corpus: Corpus, source: Source, raw: RawDocument) -> Row:

@@ -6,8 +6,10 @@ are not computed here.
 """
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +17,8 @@ from pydantic import Field
 
 from resources.errors import SourceError
 from resources.identity import digest
-from resources.sources.base import FetchFailure, JudgedQuery, RawDocument, SourceItem
+from resources.sources.base import JudgedQuery, OpenDocument, Pace, SourceItem
+from resources.sources.failures import CorruptionError, GoneError
 from resources.sources.registry import SourceOptions, register_source
 
 
@@ -41,6 +44,8 @@ class BeirSource:
     Options = BeirOptions
     location = "path"
     type = "beir"
+    pace = Pace()
+    keeps_originals = False
 
     def __init__(self, name: str, options: BeirOptions) -> None:
         self.name = name
@@ -61,18 +66,23 @@ class BeirSource:
         for key, line in sorted(self._index().items()):
             yield SourceItem(key, line.version, line.length)
 
-    def fetch(self, keys: Collection[str]) -> Iterator[RawDocument | FetchFailure]:
-        """Yield the documents in the order of the file; text that has no UTF-8 form is a FetchFailure."""
+    @contextmanager
+    def open(self, item: SourceItem) -> Iterator[OpenDocument]:
+        """Open a document's text; text that has no UTF-8 form is a CorruptionError."""
         self._require_files()
-        lines = self._index()
-        known = sorted((lines[key].offset, key) for key in keys if key in lines)
+        line = self._index().get(item.key)
+        if line is None:
+            raise GoneError(f"{item.key}: no longer in {self._corpus}")
         with self._corpus.open("rb") as file:
-            for offset, key in known:
-                file.seek(offset)
-                yield self._document(key, lines[key], file.read(lines[key].length))
-        for key in keys:
-            if key not in lines:
-                yield FetchFailure(key, "", f"no longer in {self._corpus}")
+            file.seek(line.offset)
+            _, record = _record(self._corpus, line.number, file.read(line.length))
+        metadata, title = record.get("metadata"), _title(record)
+        try:
+            data = record["text"].encode()
+            f"{title}{json.dumps(metadata, ensure_ascii=False)}".encode()
+        except UnicodeEncodeError as error:
+            raise CorruptionError(f"{self._corpus}:{line.number}: not valid UTF-8") from error
+        yield OpenDocument(BytesIO(data), line.version, "text/plain", title or None, metadata or {})
 
     def judged_queries(self) -> Iterator[JudgedQuery]:
         """Yield every query of the split that has a document of grade 1 or more, in the order of `queries.jsonl`."""
@@ -112,17 +122,6 @@ class BeirSource:
                 lines[key] = _Line(number, offset, len(raw), digest(*content))
             self._lines, self._stamp = lines, stamp
         return self._lines
-
-    def _document(self, key: str, line: _Line, raw: bytes) -> RawDocument | FetchFailure:
-        _, record = _record(self._corpus, line.number, raw)
-        metadata = record.get("metadata")
-        title = _title(record)
-        try:
-            data = record["text"].encode()
-            f"{title}{json.dumps(metadata, ensure_ascii=False)}".encode()
-        except UnicodeEncodeError:
-            return FetchFailure(key, line.version, f"{self._corpus}:{line.number}: not valid UTF-8")
-        return RawDocument(key, line.version, "text/plain", data, title or None, metadata or {})
 
     def _judgments(self) -> dict[str, dict[str, int]]:
         grades: dict[str, dict[str, int]] = {}

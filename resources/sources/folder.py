@@ -1,30 +1,25 @@
-"""A folder of files, read recursively. Which file types can be parsed is `resources.parsing`'s knowledge, not ours."""
+"""Files of this machine: a folder, read recursively, and a single file. What can be parsed is `resources.parsing`'s
+knowledge, not ours.
+"""
 
-import mimetypes
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-
-import pathspec
-from pydantic import Field
 
 from resources.errors import SourceError
 from resources.identity import digest
-from resources.parsing.base import media_type_of
-from resources.sources.base import FetchFailure, RawDocument, SourceItem
+from resources.sources.base import OpenDocument, SourceItem
+from resources.sources.failures import GoneError, HostileError
 from resources.sources.registry import SourceOptions, register_source
+from resources.sources.selection import FileOptions, Selection
 
 
-class FolderOptions(SourceOptions):
-    """`include`, `exclude`: patterns as in a .gitignore; without `include`, every file that has a parser.
-
-    `max_mb`: a larger file becomes a failure of its own instead of filling the memory.
-    """
+class FolderOptions(FileOptions):
+    """`path`: the folder."""
 
     path: Path
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    max_mb: int = Field(default=256, ge=1)
 
 
 @register_source("folder")
@@ -34,14 +29,15 @@ class FolderSource:
     Options = FolderOptions
     location = "path"
     type = "folder"
+    keeps_originals = False
 
     def __init__(self, name: str, options: FolderOptions) -> None:
         self.name = name
         self.fingerprint = digest("folder")
+        self.pace = options.pace
         self._root = options.path
-        self._include = pathspec.GitIgnoreSpec.from_lines(options.include) if options.include else None
-        self._exclude = pathspec.GitIgnoreSpec.from_lines(options.exclude)
-        self._limit = options.max_mb << 20
+        self._principals = options.principals
+        self._selection = Selection(options)
 
     def discover(self) -> Iterator[SourceItem]:
         """Yield every matching file, ordered by key.
@@ -52,28 +48,14 @@ class FolderSource:
             raise SourceError(f"{self._root}: no such folder; an existing one is expected there")
         yield from sorted(self._walk(self._root, ""), key=lambda item: item.key)
 
-    def fetch(self, keys: Collection[str]) -> Iterator[RawDocument | FetchFailure]:
-        """Yield each file's bytes, or why that one file cannot be read."""
-        for key in keys:
-            path = self._root / key
-            if not self._inside(path):
-                yield FetchFailure(key, "", "outside of the folder")
-                continue
-            try:
-                with path.open("rb") as file:
-                    version, size = _version(os.fstat(file.fileno()))
-                    if size > self._limit:
-                        reason = f"{size >> 20} MB are more than the {self._limit >> 20} MB that max_mb allows"
-                        yield FetchFailure(key, version, reason)
-                        continue
-                    data = file.read()
-            except FileNotFoundError:
-                yield FetchFailure(key, "", "the file is gone, or its name is not valid UTF-8")
-            except OSError as error:
-                yield FetchFailure(key, "", f"cannot be read: {error.strerror}")
-            else:
-                media_type = media_type_of(key) or mimetypes.guess_type(key)[0] or "application/octet-stream"
-                yield RawDocument(key, version, media_type, data)
+    @contextmanager
+    def open(self, item: SourceItem) -> Iterator[OpenDocument]:
+        """Open a file as it is now."""
+        path = self._root / item.key
+        if not self._inside(path):
+            raise HostileError(f"{item.key}: outside of the folder")
+        with _opened(path, item.key) as opened:
+            yield opened
 
     def _walk(self, folder: Path, prefix: str) -> Iterator[SourceItem]:
         try:
@@ -84,14 +66,10 @@ class FolderSource:
             # A name that is not UTF-8 cannot be a key; escaped it is listed, and becomes a failure when fetched.
             key = prefix + os.fsencode(entry.name).decode("utf-8", "backslashreplace")
             if entry.is_dir(follow_symlinks=False):
-                if not self._exclude.match_file(f"{key}/"):
+                if self._selection.enters(key):
                     yield from self._walk(Path(entry.path), f"{key}/")
-            elif self._is_wanted(key) and self._is_ours(entry):
-                yield SourceItem(key, *_version(entry.stat()))
-
-    def _is_wanted(self, key: str) -> bool:
-        included = self._include.match_file(key) if self._include else media_type_of(key) is not None
-        return included and not self._exclude.match_file(key)
+            elif self._selection.wants(key) and self._is_ours(entry):
+                yield _listed(key, entry.stat(), self._principals)
 
     def _is_ours(self, entry: os.DirEntry[str]) -> bool:
         # A linked folder is not followed: inside the root its files are listed anyway, outside they are not ours.
@@ -101,5 +79,60 @@ class FolderSource:
         return path.resolve().is_relative_to(self._root.resolve())
 
 
-def _version(status: os.stat_result) -> tuple[str, int]:
-    return f"{status.st_size}-{status.st_mtime_ns}", status.st_size
+class FileSourceOptions(SourceOptions):
+    """`path`: the file. `principals`: who may read it."""
+
+    path: Path
+    max_mb: int = 256
+    principals: tuple[str, ...] | None = None
+
+
+@register_source("file")
+class FileSource:
+    """One file, such as an upload; its key is its name, and its bytes are kept, for they may be the only copy."""
+
+    Options = FileSourceOptions
+    location = "path"
+    type = "file"
+    keeps_originals = True
+
+    def __init__(self, name: str, options: FileSourceOptions) -> None:
+        self.name = name
+        self.fingerprint = digest("file")
+        self.pace = FileOptions(max_mb=options.max_mb, concurrency=1).pace
+        self._path = options.path
+        self._principals = options.principals
+
+    def discover(self) -> Iterator[SourceItem]:
+        """Yield the file; SourceError when it is not there."""
+        if not self._path.is_file():
+            raise SourceError(f"{self._path}: no such file; an existing one is expected there")
+        yield _listed(self._path.name, self._path.stat(), self._principals)
+
+    @contextmanager
+    def open(self, item: SourceItem) -> Iterator[OpenDocument]:
+        """Open the file as it is now."""
+        with _opened(self._path, item.key) as opened:
+            yield opened
+
+
+def _listed(key: str, status: os.stat_result, principals: tuple[str, ...] | None) -> SourceItem:
+    version = _version(status)
+    modified = datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
+    # A file that was moved keeps its inode and its time: the same bytes under another name.
+    checksum = f"inode:{status.st_dev}:{status.st_ino}:{version}"
+    return SourceItem(key, version, status.st_size, modified, checksum, principals=principals)
+
+
+@contextmanager
+def _opened(path: Path, key: str) -> Iterator[OpenDocument]:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise GoneError(f"{key}: the file is gone, or its name is not valid UTF-8") from error
+    with file:
+        yield OpenDocument(file, _version(os.fstat(file.fileno())))
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"

@@ -10,15 +10,18 @@ import ast
 import sys
 import sysconfig
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
 from resources.errors import SourceError
 from resources.identity import digest, shard_of
-from resources.sources.base import FetchFailure, JudgedQuery, RawDocument, SourceItem
+from resources.sources.base import JudgedQuery, OpenDocument, Pace, SourceItem
+from resources.sources.failures import GoneError
 from resources.sources.registry import SourceOptions, register_source
 
 MIN_CHARACTERS = 200
@@ -58,6 +61,8 @@ class PydocSource:
     Options = PydocOptions
     location = None
     type = "pydoc"
+    pace = Pace()
+    keeps_originals = False
 
     def __init__(self, name: str, options: PydocOptions) -> None:
         self.name = name
@@ -68,16 +73,14 @@ class PydocSource:
         for document in _documents().values():
             yield SourceItem(document.key, document.version, len(document.text.encode()))
 
-    def fetch(self, keys: Collection[str]) -> Iterator[RawDocument | FetchFailure]:
-        """Yield each document's text."""
-        documents = _documents()
-        for key in keys:
-            document = documents.get(key)
-            if document is None:
-                yield FetchFailure(key, "", f"not documented in Python {sys.version.split()[0]}")
-            else:
-                data = document.text.encode()
-                yield RawDocument(key, document.version, "text/plain", data, document.title, {"kind": document.kind})
+    @contextmanager
+    def open(self, item: SourceItem) -> Iterator[OpenDocument]:
+        """Open a document's text."""
+        document = _documents().get(item.key)
+        if document is None:
+            raise GoneError(f"{item.key}: not documented in Python {sys.version.split()[0]}")
+        text = BytesIO(document.text.encode())
+        yield OpenDocument(text, document.version, "text/plain", document.title, {"kind": document.kind})
 
     def judged_queries(self) -> Iterator[JudgedQuery]:
         """Yield the left-out summaries, each with the one document it was taken from (grade 1)."""

@@ -9,22 +9,37 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
 
 from resources.errors import SettingsError
 from resources.sections import explain
 from resources.sources.base import Source
 
 ENTRY_POINTS = "rag_assets.sources"
-BUILT_IN = ("beir", "folder", "pydoc")
+BUILT_IN = {
+    "archive": "archive",
+    "azure": "object_store",
+    "beir": "beir",
+    "file": "folder",
+    "folder": "folder",
+    "gcs": "object_store",
+    "pydoc": "pydoc",
+    "s3": "object_store",
+}
+"""The module of each type that comes with us."""
 
 
 class SourceOptions(BaseModel):
     """Base of every source's options: an unknown option is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Secret = Annotated[SecretStr, BeforeValidator(lambda value: value if isinstance(value, SecretStr) else str(value))]
+"""An option that is never printed: whatever YAML makes of it is taken as text, so that no error shows it."""
 
 
 class SourceClass(Protocol):
@@ -70,6 +85,16 @@ def open_source(type: str, name: str, options: Mapping[str, Any]) -> Source:
     return source_class(name, checked)
 
 
+def require(module: str, type_name: str, extra: str) -> ModuleType:
+    """Import what only this type of source needs. SettingsError says which extra to install."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise SettingsError(
+            f"source type {type_name} needs the package {module.split('.')[0]}: pip install 'rag-assets[{extra}]'"
+        ) from error
+
+
 def parse_source(text: str) -> dict[str, Any]:
     """Return `beir:PATH`, `folder:PATH` or `pydoc` as the mapping that `rag.yaml` would hold, paths made absolute."""
     type_name, _, location = text.partition(":")
@@ -85,7 +110,7 @@ def parse_source(text: str) -> dict[str, Any]:
 
 def _source_class(type_name: str) -> SourceClass:
     if type_name in BUILT_IN:
-        import_module(f"resources.sources.{type_name}")
+        import_module(f"resources.sources.{BUILT_IN[type_name]}")
     elif type_name not in _classes:
         for entry in entry_points(group=ENTRY_POINTS, name=type_name):
             entry.load()
