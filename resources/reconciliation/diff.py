@@ -7,8 +7,11 @@ source and no model is touched here.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from resources.reconciliation.alignment import Ids, Mask, Places
 
 
 @dataclass(frozen=True)
@@ -49,26 +52,32 @@ def documents_diff(
     `fingerprints` is what (source, media type) should carry, `target` the first N ids wanted, `protected` the sources
     whose listing came back empty: nothing of theirs is gone.
     """
-    listed = dict(zip(listing["document_id"].to_pylist(), listing["version"].to_pylist(), strict=True))
-    in_store = stored["document_id"].to_pylist()
-    ordered = sorted(listed)
-    wanted = ordered if target is None else ordered[:target]
-    have = set(in_store)
-    changed, reparse, retry, gone = [], [], [], []
-    columns = (stored[name].to_pylist() for name in ("source", "version", "media_type", "status", "fingerprint"))
-    for document_id, source, version, media_type, status, fingerprint in zip(in_store, *columns, strict=True):
-        if document_id not in listed:
-            if source not in protected:
-                gone.append(document_id)
-        elif listed[document_id] != version:
-            changed.append(document_id)
-        elif status == "unread":
-            retry.append(document_id)
-        elif fingerprints.get((source, media_type)) != fingerprint:
-            reparse.append(document_id)
-    missing = [one for one in wanted if one not in have]
-    short = max(0, target - len(listed)) if target is not None else 0
-    return DocumentsDiff(missing, sorted(changed), sorted(reparse), sorted(retry), sorted(gone), short)
+    here, there = Ids(stored["document_id"]), Ids(listing["document_id"])
+    place = here.places_in(there)
+    listed = place >= 0
+    changed = listed & ~_equals(stored["version"], _taken(listing["version"], place))
+    unread = _mask(pc.equal(stored["status"], "unread"))
+    stale = np.ones(len(here), np.bool_)
+    for (source, media_type), fingerprint in fingerprints.items():
+        made_alike = pc.and_(pc.equal(stored["source"], source), pc.equal(stored["media_type"], media_type))
+        stale &= ~_mask(pc.and_(made_alike, pc.equal(stored["fingerprint"], fingerprint)))
+    lacks = _mask(pc.is_in(stored["source"], pa.array(list(protected), pa.string())))
+    return DocumentsDiff(
+        missing=_wanted(there, target, there.places_in(here) < 0),
+        changed=here.chosen(changed),
+        reparse=here.chosen(listed & ~changed & ~unread & stale),
+        retry=here.chosen(listed & ~changed & unread),
+        gone=here.chosen(~listed & ~lacks),
+        short=max(0, target - len(there)) if target is not None else 0,
+    )
+
+
+def _wanted(listed: Ids, target: int | None, mask: Mask) -> list[str]:
+    """Return the ids under the mask, as far as they are among the first `target` of all."""
+    if target is None or target >= len(listed):
+        return listed.chosen(mask)
+    missing = set(listed.chosen(mask))
+    return [one for one in sorted(listed.column.to_pylist())[:target] if one in missing]
 
 
 @dataclass(frozen=True)
@@ -92,42 +101,26 @@ def chunks_diff(documents: pa.Table, chunks: pa.Table, *, chunker: str) -> Chunk
     """Compare searchable documents (document_id, text_hash) with chunks (chunk_id, document_id, ordinal, of,
     document_hash, fingerprint).
     """
-    summary = chunks.group_by("document_id").aggregate(
-        [
-            ("ordinal", "count_distinct"),
-            ("ordinal", "count"),
-            ("of", "min"),
-            ("of", "max"),
-            ("document_hash", "min"),
-            ("document_hash", "max"),
-            ("fingerprint", "min"),
-            ("fingerprint", "max"),
-        ]
+    wanted = Ids(documents["document_id"])
+    owner = Ids(chunks["document_id"]).places_in(wanted)
+    owned = owner >= 0
+    rows, place = (chunks, owner) if owned.all() else (chunks.filter(pa.array(owned)), owner[owned])
+    stale_text = _any(~_equals(rows["document_hash"], _taken(documents["text_hash"], place)), place, len(wanted))
+    stale_chunker = _any(~_mask(pc.equal(rows["fingerprint"], chunker)), place, len(wanted))
+    ordinal, of = (rows[name].to_numpy() for name in ("ordinal", "of"))
+    count = np.bincount(place, minlength=len(wanted))
+    torn = (of != count[place]) | (ordinal < 0) | (ordinal >= count[place])
+    seen = np.zeros(len(rows), np.bool_)
+    starts = np.cumsum(count) - count
+    seen[(starts[place] + ordinal)[~torn]] = True
+    missing = (count == 0) | _any(~seen, np.repeat(np.arange(len(wanted)), count), len(wanted))
+    missing |= _any(torn, place, len(wanted))
+    return ChunksDiff(
+        missing=wanted.chosen(missing & ~stale_text & ~stale_chunker),
+        stale_text=wanted.chosen(stale_text),
+        stale_chunker=wanted.chosen(stale_chunker & ~stale_text),
+        orphans=Ids(chunks["chunk_id"]).chosen(~owned),
     )
-    joined = documents.join(summary, "document_id", join_type="left outer")
-    count = joined["ordinal_count"]
-    stale_text = _either(joined, "document_hash", joined["text_hash"])
-    stale_chunker = _either(joined, "fingerprint", pa.scalar(chunker))
-    whole = pc.and_(
-        pc.and_(pc.equal(count, joined["of_min"]), pc.equal(count, joined["of_max"])),
-        pc.equal(count, joined["ordinal_count_distinct"]),
-    )
-    missing = pc.invert(pc.fill_null(whole, False))
-    stale_text = pc.and_not(stale_text, pc.is_null(count))
-    stale_chunker = pc.and_not(pc.and_not(stale_chunker, stale_text), pc.is_null(count))
-    missing = pc.and_not(pc.and_not(missing, stale_text), stale_chunker)
-    orphans = chunks.select(["chunk_id", "document_id"]).join(
-        documents.select(["document_id"]), "document_id", join_type="left anti"
-    )
-    ids = joined["document_id"]
-    lists = [sorted(ids.filter(mask).to_pylist()) for mask in (missing, stale_text, stale_chunker)]
-    return ChunksDiff(lists[0], lists[1], lists[2], sorted(orphans["chunk_id"].to_pylist()))
-
-
-def _either(joined: pa.Table, name: str, expected: pa.ChunkedArray | pa.Scalar) -> pa.ChunkedArray:
-    """Whether the smallest or the largest value of a group differs from what is expected."""
-    differs = pc.or_(pc.not_equal(joined[f"{name}_min"], expected), pc.not_equal(joined[f"{name}_max"], expected))
-    return pc.fill_null(differs, False)
 
 
 @dataclass(frozen=True)
@@ -151,18 +144,19 @@ class EmbeddingsDiff:
 
 def embeddings_diff(chunks: pa.Table, embeddings: pa.Table, *, quarantined: Collection[str] = ()) -> EmbeddingsDiff:
     """Compare chunks (chunk_id, text_hash, tokens) with embeddings (chunk_id, text_hash, n_tokens) of one model."""
-    missing = chunks.select(["chunk_id"]).join(embeddings.select(["chunk_id"]), "chunk_id", join_type="left anti")
-    orphans = embeddings.select(["chunk_id"]).join(chunks.select(["chunk_id"]), "chunk_id", join_type="left anti")
-    both = chunks.join(
-        embeddings.select(["chunk_id", "text_hash", "n_tokens"]), "chunk_id", join_type="inner", right_suffix="_stored"
+    wanted, stored = Ids(chunks["chunk_id"]), Ids(embeddings["chunk_id"])
+    place = wanted.places_in(stored)
+    there = place >= 0
+    stale_text = there & ~_equals(chunks["text_hash"], _taken(embeddings["text_hash"], place))
+    incomplete = there & ~_equals(chunks["tokens"], _taken(embeddings["n_tokens"], place))
+    bad = _mask(pc.is_in(chunks["chunk_id"], pa.array(list(quarantined), pa.string())))
+    return EmbeddingsDiff(
+        missing=wanted.chosen(~there),
+        stale_text=wanted.chosen(stale_text),
+        incomplete=wanted.chosen(incomplete & ~stale_text),
+        quarantined=wanted.chosen(there & bad),
+        orphans=stored.chosen(stored.places_in(wanted) < 0),
     )
-    stale = pc.not_equal(both["text_hash"], both["text_hash_stored"])
-    incomplete = pc.and_not(pc.not_equal(both["tokens"], both["n_tokens"]), stale)
-    bad = pc.is_in(both["chunk_id"], pa.array(list(quarantined), pa.string()))
-    ids = both["chunk_id"]
-    lists = [sorted(set(ids.filter(mask).to_pylist())) for mask in (stale, incomplete, bad)]
-    absent, superfluous = (sorted(one["chunk_id"].to_pylist()) for one in (missing, orphans))
-    return EmbeddingsDiff(absent, lists[0], lists[1], lists[2], superfluous)
 
 
 @dataclass(frozen=True)
@@ -183,14 +177,36 @@ class IndexDiff:
 
 def index_diff(wanted: pa.Table, indexed: pa.Table) -> IndexDiff:
     """Compare what an index should hold with what it holds: chunk_id, and checksum where both tables have one."""
-    key = ["chunk_id"]
-    missing = wanted.select(key).join(indexed.select(key), "chunk_id", join_type="left anti")["chunk_id"]
-    extra = indexed.select(key).join(wanted.select(key), "chunk_id", join_type="left anti")["chunk_id"]
-    changed: list[str] = []
+    ids, held = Ids(wanted["chunk_id"]), Ids(indexed["chunk_id"])
+    place = ids.places_in(held)
+    there = place >= 0
+    changed = np.zeros(len(ids), np.bool_)
     if "checksum" in wanted.column_names and "checksum" in indexed.column_names:
-        columns = ["chunk_id", "checksum"]
-        both = wanted.select(columns).join(
-            indexed.select(columns), "chunk_id", join_type="inner", right_suffix="_indexed"
-        )
-        changed = sorted(both["chunk_id"].filter(pc.not_equal(both["checksum"], both["checksum_indexed"])).to_pylist())
-    return IndexDiff(sorted(missing.to_pylist()), sorted(extra.to_pylist()), changed)
+        known = _mask(pc.is_valid(wanted["checksum"]))
+        changed = there & known & ~_equals(wanted["checksum"], _taken(indexed["checksum"], place))
+    return IndexDiff(ids.chosen(~there), held.chosen(held.places_in(ids) < 0), ids.chosen(changed))
+
+
+def _taken(column: pa.ChunkedArray, places: Places) -> pa.Array:
+    """Return the column's values at these places, null where a place is -1."""
+    absent = places < 0
+    return column.combine_chunks().take(pa.array(places, mask=absent if absent.any() else None))
+
+
+def _equals(left: pa.ChunkedArray, right: pa.Array) -> Mask:
+    """Return where both hold the same value; a null is equal to nothing."""
+    return _mask(pc.equal(left, right))
+
+
+def _mask(values: pa.ChunkedArray | pa.Array) -> Mask:
+    filled = pc.fill_null(values, False)
+    column = filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
+    mask: Mask = column.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _any(mask: Mask, groups: Places, count: int) -> Mask:
+    """Return, for each of `count` groups, whether the mask holds in any of its rows."""
+    found = np.zeros(count, np.bool_)
+    found[groups[mask]] = True
+    return found
