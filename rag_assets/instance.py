@@ -1,12 +1,14 @@
 """The Dagster instance that commands use: where it lies, its `dagster.yaml`, its partitions, and no dead runs in it."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 from sqlalchemy.exc import OperationalError
 
 from resources.errors import StoreError
@@ -32,6 +34,26 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         raise StoreError(
             f"Dagster's storage in {home} cannot be used: {error.orig}; is the disk full or read-only?"
         ) from error
+
+
+@contextmanager
+def storage_kept_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Hold a connection to each SQLite file that a run writes, which makes the run about twice as fast.
+
+    Dagster opens and closes the file for every event, and SQLite writes its log back whenever the last connection
+    closes. Other storages keep connections themselves.
+    """
+    events = instance.event_log_storage
+    if not isinstance(events, SqliteEventLogStorage):
+        yield
+        return
+    files = [events.path_for_shard("index"), events.path_for_shard(run_id)]
+    with ExitStack() as kept:
+        for file in files:
+            connection = kept.enter_context(closing(sqlite3.connect(file)))
+            connection.execute("PRAGMA journal_mode=WAL").fetchall()
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        yield
 
 
 def prepare(settings: Settings) -> Path:

@@ -5,10 +5,12 @@ The commands use this; the UI, the daemon and Kubernetes start runs their own wa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import uuid4
 
 import dagster as dg
 
 from rag_assets.definitions import build_defs
+from rag_assets.instance import storage_kept_open
 from resources.corpus import Corpus
 from resources.settings import Settings
 from sensors.dead_runs import process_tags
@@ -35,14 +37,17 @@ def materialise(
     job = build_defs(settings).resolve_implicit_global_asset_job_def()
     everything = [key.path[-1] for key in job.asset_layer.executable_asset_keys]
     selection = [dg.AssetKey([*settings.asset_key_prefix, name]) for name in assets or everything]
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=corpus.name,
-        asset_selection=selection,
-        tags={"rag/reason": reason, **process_tags()},
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    run_id = str(uuid4())
+    with storage_kept_open(instance, run_id):
+        result = job.execute_in_process(
+            instance=instance,
+            partition_key=corpus.name,
+            asset_selection=selection,
+            tags={"rag/reason": reason, **process_tags()},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_id=run_id,
+            raise_on_error=False,
+        )
     corpus.store.lease.release(result.run_id)
     return _outcome(result)
 
