@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import tantivy
@@ -105,8 +106,9 @@ class Bm25Index:
     def __init__(self, manifest: Manifest, parts: list[Part], index: tantivy.Index) -> None:
         self.manifest = manifest
         self._parts = parts
-        self._identities = entries.identities(parts)
+        self._identities = entries.Identities(parts)
         self._visible = _live(parts)
+        self._count = int(self._visible.sum())
         self._schema = index.schema
         self._searcher: tantivy.Searcher | None = index.searcher()
         self._analyser = analyser(manifest.parameters["language"])
@@ -136,17 +138,16 @@ class Bm25Index:
         plain text without operators. The list is shorter than k only when fewer chunks share a term with it.
         """
         found = self._query(query)
-        if k < 1 or found is None or not self._visible.any():
+        if k < 1 or found is None or not self._count:
             return []
-        limit = k + SPARE_RESULTS
+        limit = k if self._count == len(self._visible) else k + SPARE_RESULTS
         while True:
             scores, rows = self._run(found, limit)
             visible = self._visible[rows]
             if visible.sum() >= k or len(rows) < limit:
                 break
             limit *= 4
-        kept = np.flatnonzero(visible)
-        return entries.scored(self._identities, np.asarray(rows, dtype=np.int64)[kept], [scores[at] for at in kept])[:k]
+        return self._identities.scored(rows[visible][:k], scores[visible][:k])
 
     def entries(self) -> pa.Table:
         """Return the live entries (chunk_id, document_id), in no particular order."""
@@ -159,28 +160,28 @@ class Bm25Index:
         for field in FIELDS:
             required += [self._term_query(field, term) for term in set(self._analyser.analyze(chunk[field]))]
         scores, _ = self._run(Query.boolean_query([(Occur.Must, query) for query in required]), limit=1)
-        return bool(scores)
+        return len(scores) > 0
 
     def close(self) -> None:
         """Let go of the segments once the searches under way are done; later ones fail."""
         self._searcher = None
 
-    def _run(self, query: Query, limit: int) -> tuple[list[float], list[int]]:
+    def _run(self, query: Query, limit: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
         """Return scores and rows, best first; among them rows that are not visible."""
         searcher = self._searcher
         if searcher is None:
             raise StoreError("the BM25 index is closed: open the snapshot again")
         hits = searcher.search(query, limit, count=False).hits
         rows = searcher.fast_field_values("row", [address for _, address in hits])
-        return [score for score, _ in hits], cast(list[int], rows)
+        return np.array([score for score, _ in hits], np.float32), np.array(rows, np.int64)
 
     def _query(self, text: str) -> Query | None:
         # A lone surrogate cannot be a term, and tantivy refuses the whole text for it.
         terms = Counter(self._analyser.analyze(text.encode("utf-8", "replace").decode()))
         clauses = [
-            (Occur.Should, Query.boost_query(self._term_query(field, term), float(times)))
+            (Occur.Should, Query.boost_query(query, float(times)) if times > 1 else query)
             for term, times in terms.items()
-            for field in FIELDS
+            for query in (self._term_query(field, term) for field in FIELDS)
         ]
         return Query.boolean_query(clauses) if clauses else None
 

@@ -99,7 +99,8 @@ class DenseIndex:
     def __init__(self, manifest: Manifest, parts: list[Part], shards: list[Shard]) -> None:
         self.manifest = manifest
         self._parts = parts
-        self._shards: list[Shard] | None = shards
+        self._shards: list[Shard] | None = [shard for shard in shards if shard.live]
+        self._identities = entries.Identities([shard.part for shard in self._shards])
 
     @classmethod
     def open(cls, path: Path, removed_documents: Collection[str] = ()) -> "DenseIndex":
@@ -132,19 +133,16 @@ class DenseIndex:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != dimension or not np.isfinite(queries).all():
             raise VectorError(f"queries must be finite and of shape (q, {dimension}), not {queries.shape}")
-        searched = [shard for shard in shards if shard.live]
-        if k < 1 or not searched or not len(queries):
+        if k < 1 or not shards or not len(queries):
             return [[] for _ in queries]
-        found = [shard.search(queries, k) for shard in searched]
+        found = [shard.search(queries, k) for shard in shards]
         scores = np.hstack([of_shard for of_shard, _ in found])
-        identities = entries.identities([shard.part for shard in searched])
-        starts = np.cumsum([0, *(len(shard.part.rows) for shard in searched)])
-        rows = np.hstack([start + of_shard for start, (_, of_shard) in zip(starts, found, strict=False)])
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return [
-            entries.scored(identities, rows[query, columns], scores[query, columns].tolist())
-            for query, columns in enumerate(best)
-        ]
+        starts = self._identities.starts
+        places = np.hstack([start + of_shard for start, (_, of_shard) in zip(starts, found, strict=False)])
+        if len(found) > 1:
+            best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+            scores, places = np.take_along_axis(scores, best, 1), np.take_along_axis(places, best, 1)
+        return [self._identities.scored(*of_query) for of_query in zip(places, scores, strict=True)]
 
     def entries(self) -> pa.Table:
         """Return the live entries (chunk_id, document_id, checksum), in no particular order."""

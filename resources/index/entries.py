@@ -148,17 +148,36 @@ def living(parts: Sequence[Part], schema: pa.Schema) -> pa.Table:
     return pa.concat_tables([schema.empty_table(), *(part.living() for part in parts)])
 
 
-def identities(parts: Sequence[Part]) -> pa.Table:
-    """Return chunk_id and document_id of every entry, dead ones included, in the order of the parts, uncopied."""
-    schema = pa.schema({"chunk_id": pa.string(), "document_id": pa.string()})
-    return pa.concat_tables([schema.empty_table(), *(part.rows.select(schema.names) for part in parts)])
+class Identities:
+    """The chunk and the document of every entry of some parts, dead ones included, by place: a number that counts
+    through the parts in their order. Uncopied, so a million of them stay mapped files.
+    """
 
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._columns = [
+            (part.rows["chunk_id"].combine_chunks(), part.rows["document_id"].combine_chunks()) for part in parts
+        ]
+        self.starts = np.cumsum([0, *(len(part.rows) for part in parts)])
 
-def scored(identities: pa.Table, places: npt.NDArray[np.int64], scores: Sequence[float]) -> list[Scored]:
-    """Return the entries at these places with their scores, best first, equal scores by chunk id."""
-    found = identities.take(pa.array(places))
-    hits = map(Scored, found["chunk_id"].to_pylist(), found["document_id"].to_pylist(), scores)
-    return sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id))
+    def scored(self, places: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> list[Scored]:
+        """Return the entries at these places with their scores, which fall; equal scores come by chunk id."""
+        found = list(map(Scored, *self._named(places), scores.tolist()))
+        if (scores[1:] == scores[:-1]).any():
+            found.sort(key=lambda hit: (-hit.score, hit.chunk_id))
+        return found
+
+    def _named(self, places: npt.NDArray[np.int64]) -> tuple[list[str], list[str]]:
+        if len(self._columns) == 1:
+            chunk_ids, document_ids = (column.take(pa.array(places)) for column in self._columns[0])
+            return chunk_ids.to_pylist(), document_ids.to_pylist()
+        part = np.searchsorted(self.starts, places, side="right") - 1
+        names = np.empty((2, len(places)), dtype=object)
+        for at in np.unique(part):
+            here = np.flatnonzero(part == at)
+            inside = pa.array(places[here] - self.starts[at])
+            for row, column in enumerate(self._columns[at]):
+                names[row, here] = column.take(inside).to_pylist()
+        return names[0].tolist(), names[1].tolist()
 
 
 def read_live(folder: Path, names: Sequence[str]) -> pa.Table:
