@@ -18,6 +18,14 @@ from resources.automation import AutomationSettings
 from resources.chunking.settings import ChunkingSettings
 from resources.errors import SettingsError, UnknownCorpusError
 from resources.parsing.settings import ParsingSettings
+from resources.policy import (
+    AutoRepairSettings,
+    BrakeSettings,
+    BudgetSettings,
+    CompletenessSettings,
+    ReconcileSettings,
+    RetrySettings,
+)
 from resources.retrieval.settings import RetrievalSettings
 from resources.sections import Duration, Section, explain
 
@@ -103,6 +111,11 @@ class CorpusSettings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     freshness: FreshnessSettings = FreshnessSettings()
     checks: CheckSettings = CheckSettings()
+    brake: BrakeSettings = BrakeSettings()
+    auto_repair: AutoRepairSettings = AutoRepairSettings()
+    budget: BudgetSettings = BudgetSettings()
+    retries: RetrySettings = RetrySettings()
+    completeness: CompletenessSettings = CompletenessSettings()
     max_characters: int = Field(10_000_000, ge=1)
     lease_wait: Duration = timedelta(seconds=60)
 
@@ -113,6 +126,7 @@ class Settings(Section):
     corpora: dict[str, CorpusSettings] = Field(default_factory=lambda: {DEFAULT_CORPUS: CorpusSettings()})
     defaults: CorpusSettings = CorpusSettings()
     automation: AutomationSettings = AutomationSettings()
+    reconcile: ReconcileSettings = ReconcileSettings()
     asset_key_prefix: tuple[str, ...] = ()
     home: Path = Path(".rag")
     path: Path | None = None

@@ -1,99 +1,76 @@
 """Analyse: what was found against what is desired, as typed drift with severity, place, ids and the repair it calls
-for.
+for. The validators here read small columns only (the `scan` depth); others register themselves beside them.
 
 Pure: it derives everything from a `SystemState` and writes nothing. What to run, and whether it may run, is decided
 elsewhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from enum import IntEnum
-from typing import Any, Literal
+from collections.abc import Iterator
 
+from resources.reconciliation.completeness import tolerate
 from resources.reconciliation.diff import embeddings_diff
+from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds, issue, validator, validators
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.questions import questions, report_folder
+from resources.retrieval.pipelines import find_pipeline
 
-Place = Literal["source", "candidate", "live", "both"]
-SHOWN_IDS = 1000
+__all__ = ["ASSETS", "TARGET_STATES", "DriftIssue", "Severity", "analyse", "holds"]
 
-
-class Severity(IntEnum):
-    """How bad a drift is. Up to LOW the desired state holds."""
-
-    LOW = 1
-    MEDIUM = 2
-    HIGH = 3
-    CRITICAL = 4
-
+TABLES = ("documents", "chunks", "token_embeddings")
+INDEXES = ("dense_index", "bm25_index")
+ASSETS = (*TABLES, *INDEXES, "ragas_report", "snapshot")
+"""Every asset in the order it is made."""
 
 TARGET_STATES: dict[str, tuple[str, ...]] = {
-    "token-embeddings": ("documents", "chunks", "token_embeddings"),
-    "search-ready": ("documents", "chunks", "token_embeddings", "indexes", "snapshot"),
-    "ragas-eval": ("documents", "chunks", "token_embeddings", "indexes", "snapshot", "report"),
+    "token-embeddings": TABLES,
+    "search-ready": (*TABLES, *INDEXES, "snapshot"),
+    "ragas-eval": (*TABLES, *INDEXES, "snapshot", "ragas_report"),
 }
-"""The named states of a corpus, and what each of them looks at."""
+"""The named states of a corpus, and the assets each of them looks at."""
 
 
-@dataclass(frozen=True)
-class DriftIssue:
-    """One kind of deviation: `affected` ids (documents or chunks), where they are wrong, and the action that repairs
-    them.
+def analyse(state: SystemState, target: str, *, depth: Depth = "scan", pipeline: str | None = None) -> list[DriftIssue]:
+    """Return what stands between the corpus and a target state, the worst first; empty when nothing is amiss.
+
+    `pipeline`: look only at what that pipeline reads, and at what it is made of.
     """
-
-    type: str
-    severity: Severity
-    where: Place
-    affected: int
-    ids: tuple[str, ...]
-    action: str
-    description: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the issue as the command line prints it, with at most 1,000 ids."""
-        return asdict(self) | {"severity": self.severity.name.lower(), "ids": list(self.ids[:SHOWN_IDS])}
+    assets = [one for one in TARGET_STATES[target] if pipeline is None or one in needed_by(pipeline)]
+    found = [one for chosen in validators(assets, depth) for one in chosen.run(state)]
+    return sorted(tolerate(state, found), key=lambda one: -one.severity)
 
 
-def _issue(
-    type_: str,
-    severity: Severity,
-    where: Place,
-    ids: Sequence[str],
-    action: str,
-    description: str,
-    affected: int | None = None,
-) -> Iterator[DriftIssue]:
-    count = len(ids) if affected is None else affected
-    if count:
-        yield DriftIssue(type_, severity, where, count, tuple(ids), action, description.format(n=count))
+def needed_by(pipeline: str) -> frozenset[str]:
+    """Return the assets that a pipeline's answers come from: those it reads, all before them, and the snapshot.
 
-
-def analyse(state: SystemState, target: str) -> list[DriftIssue]:
-    """Return what stands between the corpus and a target state, the worst first.
-
-    Empty when it holds and nothing is amiss.
+    Both indexes hold the chunks that have embeddings, so either needs all three tables.
     """
-    found = [issue for stage in TARGET_STATES[target] for issue in STAGES[stage](state)]
-    return sorted(found, key=lambda issue: -issue.severity)
+    needs = find_pipeline(pipeline).needs
+    tables = TABLES if needs & {*INDEXES, "token_embeddings"} else TABLES[:2]
+    return frozenset({*needs, *tables, "ragas_report", "snapshot"})
 
 
-def holds(issues: Sequence[DriftIssue]) -> bool:
-    """Whether the desired state holds: nothing worse than LOW."""
-    return all(issue.severity <= Severity.LOW for issue in issues)
-
-
+@validator("documents")
 def _documents(state: SystemState) -> Iterator[DriftIssue]:
     diff = state.documents
-    yield from _issue(
+    yield from issue(
         "missing_documents", Severity.HIGH, "candidate", diff.missing, "fetch", "{n} listed documents are not stored"
     )
-    yield from _issue(
+    yield from issue(
         "source_changed", Severity.HIGH, "candidate", diff.changed, "fetch", "{n} documents changed at their source"
     )
-    yield from _issue(
+    yield from issue(
         "source_deleted", Severity.CRITICAL, "both", diff.gone, "remove", "{n} documents are no longer at their source"
     )
-    yield from _issue(
+    for source, held in diff.held.items():
+        yield from issue(
+            "removals_held",
+            Severity.HIGH,
+            "source",
+            held,
+            f"sources confirm {source}",
+            f"{{n}} documents are no longer listed by {source}, too many to remove unconfirmed",
+        )
+    yield from issue(
         "stale_parser",
         Severity.MEDIUM,
         "candidate",
@@ -101,7 +78,7 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
         "fetch",
         "{n} documents were parsed by another parser or with other options",
     )
-    yield from _issue(
+    yield from issue(
         "insufficient_documents",
         Severity.HIGH,
         "source",
@@ -110,7 +87,7 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
         "the sources list {n} documents fewer than the target",
         diff.short,
     )
-    yield from _issue(
+    yield from issue(
         "empty_source",
         Severity.MEDIUM if state.candidate.documents.num_rows else Severity.HIGH,
         "source",
@@ -120,18 +97,22 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
     )
     table = state.candidate.documents
     pairs = zip(table["document_id"].to_pylist(), table["status"].to_pylist(), strict=True)
-    failed = sorted(one for one, status in pairs if status in ("failed", "hostile", "unread"))
-    systemic = state.corpus.settings.checks.is_systemic(len(failed), table.num_rows)
-    yield from _issue(
+    failed = sorted(one for one, status in pairs if status in ("failed", "hostile"))
+    systemic = state.corpus.settings.checks.is_systemic(len(failed) + len(diff.retry), table.num_rows)
+    severity, blocked = (Severity.HIGH, ", too many to publish") if systemic else (Severity.LOW, "")
+    yield from issue(
         "failed_documents",
-        Severity.HIGH if systemic else Severity.LOW,
+        severity,
         "candidate",
         failed,
         "see the documents' reasons",
-        "{n} documents could not be read or parsed" + (", too many to publish" if systemic else ""),
+        "{n} documents could not be parsed" + blocked,
+    )
+    yield from issue(
+        "unread_documents", severity, "candidate", diff.retry, "fetch", "{n} documents could not be fetched" + blocked
     )
     bad = sorted(f"{name}/{one}" for name in ("documents", "chunks") for one in state.quarantine.get(name, ()))
-    yield from _issue(
+    yield from issue(
         "quarantined_rows",
         Severity.LOW,
         "candidate",
@@ -141,13 +122,14 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
     )
 
 
+@validator("chunks")
 def _chunks(state: SystemState) -> Iterator[DriftIssue]:
     diff = state.chunks
-    yield from _issue("missing_chunks", Severity.HIGH, "candidate", diff.missing, "chunk", "{n} documents lack chunks")
-    yield from _issue(
+    yield from issue("missing_chunks", Severity.HIGH, "candidate", diff.missing, "chunk", "{n} documents lack chunks")
+    yield from issue(
         "stale_text", Severity.HIGH, "candidate", diff.stale_text, "chunk", "{n} documents have chunks of an older text"
     )
-    yield from _issue(
+    yield from issue(
         "stale_chunker",
         Severity.MEDIUM,
         "candidate",
@@ -155,11 +137,12 @@ def _chunks(state: SystemState) -> Iterator[DriftIssue]:
         "chunk",
         "{n} documents were cut by another chunker",
     )
-    yield from _issue(
-        "orphan_chunks", Severity.MEDIUM, "candidate", diff.orphans, "delete", "{n} chunks have no document"
+    yield from issue(
+        "orphan_chunks", Severity.MEDIUM, "candidate", diff.orphans, "delete chunks", "{n} chunks have no document"
     )
 
 
+@validator("token_embeddings")
 def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
     diff = state.embeddings
     live_missing = set(_missing_in_live(state))
@@ -171,7 +154,7 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         and state.live is not None
         and state.live.model_fingerprint != state.corpus.model.fingerprint
     ):
-        yield from _issue(
+        yield from issue(
             "stale_model",
             Severity.HIGH,
             "candidate",
@@ -181,9 +164,9 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         )
     else:
         text = "{n} chunks lack token embeddings"
-        yield from _issue("missing_token_embeddings", Severity.HIGH, "both", both, "embed", text)
-        yield from _issue("missing_token_embeddings", Severity.HIGH, "candidate", only_candidate, "embed", text)
-    yield from _issue(
+        yield from issue("missing_token_embeddings", Severity.HIGH, "both", both, "embed", text)
+        yield from issue("missing_token_embeddings", Severity.HIGH, "candidate", only_candidate, "embed", text)
+    yield from issue(
         "missing_token_embeddings",
         Severity.CRITICAL,
         "live",
@@ -191,7 +174,7 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         "publish",
         "{n} chunks that live serves lack token embeddings",
     )
-    yield from _issue(
+    yield from issue(
         "incomplete_token_embeddings",
         Severity.HIGH,
         "candidate",
@@ -199,7 +182,7 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         "embed",
         "{n} chunks have another number of token vectors than tokens",
     )
-    yield from _issue(
+    yield from issue(
         "stale_embeddings",
         Severity.HIGH,
         "candidate",
@@ -207,7 +190,7 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         "embed",
         "{n} chunks have embeddings of another text",
     )
-    yield from _issue(
+    yield from issue(
         "quarantined_token_embeddings",
         Severity.MEDIUM,
         "candidate",
@@ -215,8 +198,13 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         "embed",
         "{n} chunks have embeddings that broke their contract and are kept out",
     )
-    yield from _issue(
-        "orphan_token_embeddings", Severity.MEDIUM, "candidate", diff.orphans, "delete", "{n} embeddings have no chunk"
+    yield from issue(
+        "orphan_token_embeddings",
+        Severity.MEDIUM,
+        "candidate",
+        diff.orphans,
+        "delete embeddings",
+        "{n} embeddings have no chunk",
     )
 
 
@@ -227,35 +215,45 @@ def _missing_in_live(state: SystemState) -> list[str]:
     return embeddings_diff(tables.chunks, tables.embeddings).missing
 
 
-def _indexes(state: SystemState) -> Iterator[DriftIssue]:
-    for kind in ("dense", "bm25"):
-        index = state.index(kind)
-        yield from _issue(
-            f"{kind}_index_damaged",
-            Severity.CRITICAL,
+@validator("dense_index")
+def _dense_index(state: SystemState) -> Iterator[DriftIssue]:
+    yield from _index(state, "dense")
+
+
+@validator("bm25_index")
+def _bm25_index(state: SystemState) -> Iterator[DriftIssue]:
+    yield from _index(state, "bm25")
+
+
+def _index(state: SystemState, kind: str) -> Iterator[DriftIssue]:
+    index = state.index(kind)
+    yield from issue(
+        f"{kind}_index_damaged",
+        Severity.CRITICAL,
+        "candidate",
+        index.problems,
+        "rebuild index",
+        f"damaged files of the {kind} index: {{n}}",
+    )
+    if not index.problems:
+        yield from issue(
+            f"{kind}_index_mismatch",
+            Severity.HIGH,
             "candidate",
-            index.problems,
+            index.diff.ids,
             "rebuild index",
-            f"damaged files of the {kind} index: {{n}}",
+            f"the {kind} index and its table differ in {{n}} chunks",
         )
-        if not index.problems:
-            yield from _issue(
-                f"{kind}_index_mismatch",
-                Severity.HIGH,
-                "candidate",
-                index.diff.ids,
-                "rebuild index",
-                f"the {kind} index and its table differ in {{n}} chunks",
-            )
 
 
+@validator("snapshot")
 def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
     live = state.live
     if live is None:
         what = "nothing is published yet, so nothing can be asked"
         yield DriftIssue("never_published", Severity.HIGH, "live", 1, (), "publish", what)
         return
-    yield from _issue(
+    yield from issue(
         "snapshot_damaged",
         Severity.CRITICAL,
         "live",
@@ -267,7 +265,7 @@ def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
         what = f"snapshot {live.number} is pinned; nothing is published over it"
         yield DriftIssue("pinned", Severity.LOW, "live", 1, (str(live.number),), "snapshots unpin", what)
         return
-    yield from _issue(
+    yield from issue(
         "hidden_documents",
         Severity.HIGH,
         "live",
@@ -280,6 +278,7 @@ def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
         yield DriftIssue("unpublished", Severity.HIGH, "live", 1, (str(live.number),), "publish", what)
 
 
+@validator("ragas_report")
 def _report(state: SystemState) -> Iterator[DriftIssue]:
     live = state.live
     if live is None or live.pinned or not state.is_complete or state.content != live.content:
@@ -295,13 +294,3 @@ def _report(state: SystemState) -> Iterator[DriftIssue]:
     elif not state.report_exists(name):
         what = "the evaluation report of live is gone"
         yield DriftIssue("report_missing", Severity.MEDIUM, "live", 1, (name,), "evaluate", what)
-
-
-STAGES: dict[str, Callable[[SystemState], Iterator[DriftIssue]]] = {
-    "documents": _documents,
-    "chunks": _chunks,
-    "token_embeddings": _token_embeddings,
-    "indexes": _indexes,
-    "snapshot": _snapshot,
-    "report": _report,
-}

@@ -5,7 +5,7 @@ source and no model is touched here.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,8 @@ class DocumentsDiff:
     by
     another parser or with other source options, `retry` could not be fetched last time, `gone` are stored but no longer
     listed.
-    `short` is how many documents the sources lack of the target.
+    `short` is how many documents the sources lack of the target. `held`, by source, are no longer listed either, and
+    wait for a person's word (`brake`).
     """
 
     missing: list[str]
@@ -31,6 +32,7 @@ class DocumentsDiff:
     retry: list[str]
     gone: list[str]
     short: int
+    held: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def fetch(self) -> list[str]:

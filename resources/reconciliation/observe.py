@@ -6,7 +6,7 @@ not looked at.
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from resources.errors import IndexDamagedError, StoreError
 from resources.identity import digest, set_digest
 from resources.index import bm25, dense, entries, generation
 from resources.parsing.base import READABLE
+from resources.reconciliation.brake import hold_removals
 from resources.reconciliation.diff import (
     ChunksDiff,
     DocumentsDiff,
@@ -29,6 +30,7 @@ from resources.reconciliation.diff import (
     index_diff,
 )
 from resources.reconciliation.listing import Listing, document_fingerprint, read_listing
+from resources.reconciliation.memory import Memory, read_memory
 from resources.store.snapshots import Manifest
 from resources.store.tables import CHUNKS, DOCUMENTS, QUARANTINE, Table, token_embeddings
 
@@ -72,6 +74,11 @@ class SystemState:
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.live: Manifest | None = corpus.store.snapshots.live()
+
+    @cached_property
+    def memory(self) -> Memory:
+        """What is remembered besides the store: only confirmed removals change what is found."""
+        return read_memory(self.corpus.store)
 
     @cached_property
     def listing(self) -> Listing:
@@ -137,13 +144,16 @@ class SystemState:
             for name, kind in pairs
             if name in by_name
         }
-        return documents_diff(
+        diff = documents_diff(
             self.listing.table,
             stored,
             fingerprints=fingerprints,
             target=self.corpus.target.documents,
             protected=self.listing.empty,
         )
+        brake, confirmed = self.corpus.settings.brake, self.memory.confirmed
+        gone, held = hold_removals(diff.gone, stored, brake=brake, confirmed=confirmed)
+        return replace(diff, gone=gone, held=held)
 
     @cached_property
     def searchable(self) -> pa.Table:

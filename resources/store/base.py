@@ -32,6 +32,11 @@ class CorpusStore(Protocol):
         """The folder of evaluation reports."""
         ...
 
+    @property
+    def reconciliation(self) -> Path:
+        """The folder of what reconciliation remembers, and of its history."""
+        ...
+
     def create(self) -> None:
         """Mark the place as ours; refuse one that holds something else. Idempotent."""
         ...

@@ -49,6 +49,10 @@ class LanceStore:
     def reports(self) -> Path:
         return self.folder / "reports"
 
+    @property
+    def reconciliation(self) -> Path:
+        return self.folder / "reconciliation"
+
     def create(self) -> None:
         if (self.folder / MARKER).exists():
             return
