@@ -85,7 +85,7 @@ def test_environment_variables(written, monkeypatch):
         ("[1, 2]", "a mapping with the key `corpora:` is expected, found list"),
         ("a: [", "cannot be read as YAML"),
         ("home: /x", "home: unknown key; set RAG_HOME"),
-        ("extra: 1", "extra: unknown key; allowed here: asset_key_prefix, automation, corpora, defaults"),
+        ("extra: 1", "extra: unknown key; allowed here: asset_key_prefix, automation, corpora, defaults, reconcile"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(written, monkeypatch, text, message):
