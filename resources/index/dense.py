@@ -100,6 +100,7 @@ class DenseIndex:
         self.manifest = manifest
         self._parts = parts
         self._shards: list[Shard] | None = [shard for shard in shards if shard.live]
+        self._starts = np.cumsum([0, *(len(shard.part.rows) for shard in self._shards)])
         self._identities = entries.Identities([shard.part for shard in self._shards])
 
     @classmethod
@@ -137,8 +138,7 @@ class DenseIndex:
             return [[] for _ in queries]
         found = [shard.search(queries, k) for shard in shards]
         scores = np.hstack([of_shard for of_shard, _ in found])
-        starts = self._identities.starts
-        places = np.hstack([start + of_shard for start, (_, of_shard) in zip(starts, found, strict=False)])
+        places = np.hstack([start + of_shard for start, (_, of_shard) in zip(self._starts, found, strict=False)])
         if len(found) > 1:
             best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
             scores, places = np.take_along_axis(scores, best, 1), np.take_along_axis(places, best, 1)

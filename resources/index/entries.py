@@ -150,34 +150,28 @@ def living(parts: Sequence[Part], schema: pa.Schema) -> pa.Table:
 
 class Identities:
     """The chunk and the document of every entry of some parts, dead ones included, by place: a number that counts
-    through the parts in their order. Uncopied, so a million of them stay mapped files.
+    through the parts in their order.
+
+    A single part stays a mapped file; several are copied into one column, because looking up in many costs
+    milliseconds a query.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._columns = [
-            (part.rows["chunk_id"].combine_chunks(), part.rows["document_id"].combine_chunks()) for part in parts
-        ]
-        self.starts = np.cumsum([0, *(len(part.rows) for part in parts)])
+        self._chunk_ids, self._document_ids = (
+            pa.chunked_array(
+                [chunk for part in parts for chunk in part.rows[name].chunks], pa.string()
+            ).combine_chunks()
+            for name in ("chunk_id", "document_id")
+        )
 
     def scored(self, places: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> list[Scored]:
         """Return the entries at these places with their scores, which fall; equal scores come by chunk id."""
-        found = list(map(Scored, *self._named(places), scores.tolist()))
+        at = pa.array(places)
+        chunk_ids, document_ids = self._chunk_ids.take(at).to_pylist(), self._document_ids.take(at).to_pylist()
+        found = list(map(Scored, chunk_ids, document_ids, scores.tolist()))
         if (scores[1:] == scores[:-1]).any():
             found.sort(key=lambda hit: (-hit.score, hit.chunk_id))
         return found
-
-    def _named(self, places: npt.NDArray[np.int64]) -> tuple[list[str], list[str]]:
-        if len(self._columns) == 1:
-            chunk_ids, document_ids = (column.take(pa.array(places)) for column in self._columns[0])
-            return chunk_ids.to_pylist(), document_ids.to_pylist()
-        part = np.searchsorted(self.starts, places, side="right") - 1
-        names = np.empty((2, len(places)), dtype=object)
-        for at in np.unique(part):
-            here = np.flatnonzero(part == at)
-            inside = pa.array(places[here] - self.starts[at])
-            for row, column in enumerate(self._columns[at]):
-                names[row, here] = column.take(inside).to_pylist()
-        return names[0].tolist(), names[1].tolist()
 
 
 def read_live(folder: Path, names: Sequence[str]) -> pa.Table:

@@ -39,7 +39,7 @@ class DenseParameters:
 
     flat_rows: int = 20_000
     shard_rows: int = 262_144
-    probes: int = 96
+    probes: int = 160
     dead_share: float = 0.2
 
 
