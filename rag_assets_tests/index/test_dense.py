@@ -21,7 +21,7 @@ from resources.index.shards import DenseParameters, to_merge
 from .made import Chunk, chunk_id, dense, document_id, entries, fetch_vectors, vector_batch, vectors
 
 QUERIES = vectors([chunk_id(number, 99) for number in range(20)])
-APPROXIMATE = DenseParameters(flat_rows=500, shard_rows=2_000, probes=30)
+APPROXIMATE = DenseParameters(flat_rows=500, shard_rows=2_000)
 
 corpora = st.lists(
     st.dictionaries(st.integers(0, 60), st.integers(0, 2), max_size=60).map(lambda versions: list(versions.items())),
@@ -122,7 +122,7 @@ def test_a_large_shard_is_approximate_complete_and_the_same_every_time(tmp_path:
     again = dense(tmp_path / "again", chunks, parameters=APPROXIMATE)
     assert read_manifest(path).files == read_manifest(again).files
     grown = dense(tmp_path, [*chunks[10:], (9_999, 0)], path, parameters=APPROXIMATE)
-    index = DenseIndex.open(grown, {document_id(30)})
+    index = DenseIndex.open(grown, {document_id(30)}, probes=30)
     live = [chunk for chunk in [*chunks[10:], (9_999, 0)] if document_id(chunk[0]) != document_id(30)]
     found, truth = index.search(QUERIES, 10), exact(live, 10)
     shared = [
@@ -158,7 +158,7 @@ def test_copies_of_a_chunk_do_not_fail_each_other(tmp_path: Path) -> None:
 
 
 def test_a_hundred_threads_get_the_answers_of_one(tmp_path: Path) -> None:
-    index = DenseIndex.open(dense(tmp_path, range(2_000), parameters=APPROXIMATE), {document_id(5)})
+    index = DenseIndex.open(dense(tmp_path, range(2_000), parameters=APPROXIMATE), {document_id(5)}, probes=30)
     alone = [index.search(query[None], 10) for query in QUERIES]
     with ThreadPoolExecutor(100) as pool:
         together = list(pool.map(lambda at: index.search(QUERIES[at % 20][None], 10), range(1_000)))

@@ -14,23 +14,26 @@ ANY = st.lists(st.sampled_from([*HEX, *TWINS, "d1", ""]), unique=True)
 DIGESTS = st.lists(st.sampled_from(HEX + TWINS[:2]), unique=True)
 
 
+def ids(*values):
+    return Ids(pa.chunked_array([pa.array(values, pa.string())]))
+
+
 @given(DIGESTS | ANY, DIGESTS | ANY, st.integers(0, 2), st.booleans())
 def test_places(left, right, cut, chunked):
     columns = [pa.array(one, pa.string()).slice(cut) for one in (left, right)]
-    if chunked:
-        columns = [pa.chunked_array([one.slice(0, 1), one.slice(1)]) for one in columns]
+    columns = [pa.chunked_array([one.slice(0, 1), one.slice(1)] if chunked else [one]) for one in columns]
     mine, theirs = (Ids(one) for one in columns)
     expected = [right[cut:].index(one) if one in right[cut:] else -1 for one in left[cut:]]
     assert mine.places_in(theirs).tolist() == expected
 
 
 def test_digests_are_compared_as_integers_and_others_are_not():
-    assert Ids(pa.array(HEX))._keys is not None
-    assert Ids(pa.array([*HEX, "A" * 32]))._keys is None
-    assert Ids(pa.array([*HEX, "d1"]))._keys is None
+    assert ids(*HEX)._keys is not None
+    assert ids(*HEX, "A" * 32)._keys is None
+    assert ids(*HEX, "d1")._keys is None
 
 
 @pytest.mark.parametrize("twice", [HEX[0], "d1"])
 def test_an_id_that_occurs_twice_is_found(twice):
-    places = Ids(pa.array([twice, twice])).places_in(Ids(pa.array([HEX[1], twice, twice])))
+    places = ids(twice, twice).places_in(ids(HEX[1], twice, twice))
     assert set(places.tolist()) <= {1, 2}

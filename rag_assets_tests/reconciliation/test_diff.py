@@ -4,7 +4,13 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.reconciliation.alignment import Keyed
 from resources.reconciliation.diff import chunks_diff, documents_diff, embeddings_diff, index_diff
+
+
+def keyed(columns):
+    return Keyed.by("chunk_id", pa.table(columns))
+
 
 IDS = st.sampled_from([f"d{number}" for number in range(6)])
 SMALL = st.sampled_from(["x", "y"])
@@ -101,7 +107,7 @@ def test_a_doubled_chunk_row_is_drift_too():
 )
 def test_embeddings(chunks, stored, bad):
     def table(rows, count):
-        return pa.table(
+        return keyed(
             {
                 "chunk_id": pa.array(list(rows), pa.string()),
                 "text_hash": pa.array([text for text, _ in rows.values()], pa.string()),
@@ -123,7 +129,7 @@ def test_embeddings(chunks, stored, bad):
 @given(st.dictionaries(IDS, st.none() | SMALL), st.dictionaries(IDS, SMALL))
 def test_index(wanted, indexed):
     def table(rows):
-        return pa.table(
+        return keyed(
             {"chunk_id": pa.array(list(rows), pa.string()), "checksum": pa.array(list(rows.values()), pa.string())}
         )
 

@@ -16,7 +16,7 @@ from resources.errors import IndexDamagedError, StoreError, VectorError
 from resources.index import entries, generation
 from resources.index.entries import Part, Scored
 from resources.index.generation import Manifest, PartRecord, Previous
-from resources.index.shards import DEFAULTS, DenseParameters, Fetch, Floats, Shard, to_merge, write_shard
+from resources.index.shards import DEFAULTS, PROBES, DenseParameters, Fetch, Floats, Shard, to_merge, write_shard
 
 KIND = "dense"
 SCHEMA = pa.schema({"chunk_id": pa.string(), "document_id": pa.string(), "checksum": pa.string()})
@@ -104,7 +104,7 @@ class DenseIndex:
         self._identities = entries.Identities([shard.part for shard in self._shards])
 
     @classmethod
-    def open(cls, path: Path, removed_documents: Collection[str] = ()) -> "DenseIndex":
+    def open(cls, path: Path, removed_documents: Collection[str] = (), *, probes: int = PROBES) -> "DenseIndex":
         """Map the generation at `path`; the chunks of `removed_documents` are as good as not there.
 
         IndexDamagedError when files are missing, of the wrong length or unreadable (`generation.verify` reads bytes).
@@ -113,11 +113,10 @@ class DenseIndex:
         if manifest.kind != KIND:
             raise IndexDamagedError(f"index {path} is of kind {manifest.kind}, not {KIND}")
         generation.require_whole(path, manifest)
-        made = {name: value for name, value in manifest.parameters.items() if name != "dimension"}
         stored = [entries.read_part(path, record.name) for record in manifest.parts]
         parts = entries.hide(stored, removed_documents)
         shards = [
-            Shard(path / f"{record.name}.faiss", part, DenseParameters(**made))
+            Shard(path / f"{record.name}.faiss", part, probes)
             for record, part in zip(manifest.parts, parts, strict=True)
         ]
         return cls(manifest, parts, shards)

@@ -22,6 +22,9 @@ Floats = npt.NDArray[np.float32]
 Fetch = Callable[[list[str]], Iterator[pa.RecordBatch]]
 
 SEED = 1234
+# How many lists of a shard a query looks into. With 4 √rows lists, recall@10 depends on this number far more than on
+# the size. Nothing in the files depends on it.
+PROBES = 160
 FETCH_ROWS = 16_384
 TRAINING_ROWS_PER_LIST = 40
 
@@ -33,13 +36,10 @@ class DenseParameters:
     `flat_rows`: shards up to this many rows are exact (float32, inner product); larger ones are IVF with 8-bit scalar
     quantisation. Flat costs 2 ms a query at 20,000 × 384 and grows with the rows, IVF below 1 ms.
     `shard_rows`: no shard is larger. `dead_share`: a shard with more dead rows than this share is rewritten.
-    `probes`: how many lists of a shard a query looks into; with 4 √rows lists, recall@10 depends on this number far
-    more than on the size (all-MiniLM-L6-v2 over 8,000 to 33,500 sentences: 0.975 to 0.982 at 64, 0.985 to 0.989 at 96).
     """
 
     flat_rows: int = 20_000
     shard_rows: int = 262_144
-    probes: int = 160
     dead_share: float = 0.2
 
 
@@ -131,7 +131,7 @@ def fetch_vectors(fetch: Fetch, chunk_ids: pa.Array, dimension: int) -> Floats:
 class Shard:
     """A FAISS file mapped into memory. Searching is read-only and safe from any number of threads."""
 
-    def __init__(self, path: Path, part: Part, parameters: DenseParameters) -> None:
+    def __init__(self, path: Path, part: Part, probes: int) -> None:
         faiss = _faiss()
         try:
             self._index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
@@ -145,7 +145,7 @@ class Shard:
         if self.live < len(part.rows):
             selector = faiss.IDSelectorBitmap(np.packbits(part.live, bitorder="little"))
         if isinstance(self._index, faiss.IndexIVF):
-            probes = min(parameters.probes, self._index.nlist)
+            probes = min(probes, self._index.nlist)
             self._usual = faiss.SearchParametersIVF(sel=selector, nprobe=probes)
             self._complete = faiss.SearchParametersIVF(sel=selector, nprobe=self._index.nlist)
         else:

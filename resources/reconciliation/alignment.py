@@ -4,6 +4,7 @@ Ids that are digests are compared as integers, sorted once a column; Arrow's has
 times as slow. Pure arithmetic on columns; what a missing id means is `diff`'s business.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from resources.identity import DIGEST_BYTES
 Places = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
+BLOCK = 1 << 16
 _NO_DIGIT = 255
 _DIGITS = np.full(256, _NO_DIGIT, np.uint8)
 _DIGITS[list(b"0123456789abcdef")] = np.arange(16, dtype=np.uint8)
@@ -33,8 +35,8 @@ class _Keys(NamedTuple):
 class Ids:
     """A column of ids without nulls. An id that occurs twice stands where any of them does."""
 
-    def __init__(self, column: pa.ChunkedArray | pa.Array) -> None:
-        self.column: pa.Array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    def __init__(self, column: pa.ChunkedArray) -> None:
+        self.column = column
 
     def __len__(self) -> int:
         return len(self.column)
@@ -55,19 +57,45 @@ class Ids:
     @cached_property
     def _keys(self) -> _Keys | None:
         """The ids as integers; None unless all of them are digests."""
-        column, width = self.column, 2 * DIGEST_BYTES
-        if not len(column) or column.type != pa.string() or column.null_count:
+        if not len(self.column) or self.column.type != pa.string() or self.column.null_count:
             return None
-        _, offsets, data = column.buffers()
-        bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
-        if (np.diff(bounds) != width).any():
-            return None
-        digits = _DIGITS[np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].reshape(-1, width)]
-        if (digits == _NO_DIGIT).any():
-            return None
-        halves = ((digits[:, 0::2] << 4) | digits[:, 1::2]).view(">u8").astype(np.uint64)
+        halves = np.empty((len(self.column), 2), np.uint64)
+        start = 0
+        for chunk in self.column.chunks:
+            for offset in range(0, len(chunk), BLOCK):
+                block = _integers(chunk.slice(offset, BLOCK))
+                if block is None:
+                    return None
+                halves[start : start + len(block)] = block
+                start += len(block)
         order = np.argsort(halves[:, 0])
         return _Keys(halves[order, 0], halves[order, 1], order)
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """Rows and their ids: a table that is compared more than once is sorted only once."""
+
+    rows: pa.Table
+    ids: Ids
+
+    @classmethod
+    def by(cls, name: str, rows: pa.Table) -> "Keyed":
+        """Return the rows with the ids in their column `name`."""
+        return cls(rows, Ids(rows[name]))
+
+
+def _integers(digests: pa.Array) -> npt.NDArray[np.uint64] | None:
+    """Return digests as integers (n, 2); None when one of them is something else."""
+    width = 2 * DIGEST_BYTES
+    _, offsets, data = digests.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[digests.offset : digests.offset + len(digests) + 1]
+    if (np.diff(bounds) != width).any():
+        return None
+    digits = _DIGITS[np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]].reshape(-1, width)]
+    if (digits == _NO_DIGIT).any():
+        return None
+    return ((digits[:, 0::2] << 4) | digits[:, 1::2]).view(">u8").astype(np.uint64)
 
 
 def _places(mine: _Keys, theirs: _Keys) -> Places | None:

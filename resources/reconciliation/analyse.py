@@ -7,6 +7,7 @@ elsewhere.
 
 from collections.abc import Iterator
 
+from resources.reconciliation.alignment import Keyed
 from resources.reconciliation.completeness import tolerate
 from resources.reconciliation.diff import embeddings_diff
 from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds, issue, validator, validators
@@ -212,7 +213,7 @@ def _missing_in_live(state: SystemState) -> list[str]:
     tables = state.live_tables
     if tables is None or (tables.chunks is state.candidate.chunks and tables.embeddings is state.candidate.embeddings):
         return state.embeddings.missing if tables is not None else []
-    return embeddings_diff(tables.chunks, tables.embeddings).missing
+    return embeddings_diff(Keyed.by("chunk_id", tables.chunks), Keyed.by("chunk_id", tables.embeddings)).missing
 
 
 @validator("dense_index")

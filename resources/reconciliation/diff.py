@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.reconciliation.alignment import Ids, Mask, Places
+from resources.reconciliation.alignment import Ids, Keyed, Mask, Places
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def documents_diff(
     here, there = Ids(stored["document_id"]), Ids(listing["document_id"])
     place = here.places_in(there)
     listed = place >= 0
-    changed = listed & ~_equals(stored["version"], _taken(listing["version"], place))
+    changed = listed & ~_equals(stored["version"], taken(listing["version"], place))
     unread = _mask(pc.equal(stored["status"], "unread"))
     stale = np.ones(len(here), np.bool_)
     for (source, media_type), fingerprint in fingerprints.items():
@@ -107,7 +107,7 @@ def chunks_diff(documents: pa.Table, chunks: pa.Table, *, chunker: str) -> Chunk
     owner = Ids(chunks["document_id"]).places_in(wanted)
     owned = owner >= 0
     rows, place = (chunks, owner) if owned.all() else (chunks.filter(pa.array(owned)), owner[owned])
-    stale_text = _any(~_equals(rows["document_hash"], _taken(documents["text_hash"], place)), place, len(wanted))
+    stale_text = _any(~_equals(rows["document_hash"], taken(documents["text_hash"], place)), place, len(wanted))
     stale_chunker = _any(~_mask(pc.equal(rows["fingerprint"], chunker)), place, len(wanted))
     ordinal, of = (rows[name].to_numpy() for name in ("ordinal", "of"))
     count = np.bincount(place, minlength=len(wanted))
@@ -144,14 +144,14 @@ class EmbeddingsDiff:
         return sorted({*self.missing, *self.stale_text, *self.incomplete, *self.quarantined})
 
 
-def embeddings_diff(chunks: pa.Table, embeddings: pa.Table, *, quarantined: Collection[str] = ()) -> EmbeddingsDiff:
+def embeddings_diff(chunks: Keyed, embeddings: Keyed, *, quarantined: Collection[str] = ()) -> EmbeddingsDiff:
     """Compare chunks (chunk_id, text_hash, tokens) with embeddings (chunk_id, text_hash, n_tokens) of one model."""
-    wanted, stored = Ids(chunks["chunk_id"]), Ids(embeddings["chunk_id"])
+    wanted, stored = chunks.ids, embeddings.ids
     place = wanted.places_in(stored)
     there = place >= 0
-    stale_text = there & ~_equals(chunks["text_hash"], _taken(embeddings["text_hash"], place))
-    incomplete = there & ~_equals(chunks["tokens"], _taken(embeddings["n_tokens"], place))
-    bad = _mask(pc.is_in(chunks["chunk_id"], pa.array(list(quarantined), pa.string())))
+    stale_text = there & ~_equals(chunks.rows["text_hash"], taken(embeddings.rows["text_hash"], place))
+    incomplete = there & ~_equals(chunks.rows["tokens"], taken(embeddings.rows["n_tokens"], place))
+    bad = _mask(pc.is_in(wanted.column, pa.array(list(quarantined), pa.string())))
     return EmbeddingsDiff(
         missing=wanted.chosen(~there),
         stale_text=wanted.chosen(stale_text),
@@ -177,19 +177,24 @@ class IndexDiff:
         return sorted({*self.missing, *self.extra, *self.changed})
 
 
-def index_diff(wanted: pa.Table, indexed: pa.Table) -> IndexDiff:
+def index_diff(wanted: Keyed, indexed: Keyed) -> IndexDiff:
     """Compare what an index should hold with what it holds: chunk_id, and checksum where both tables have one."""
-    ids, held = Ids(wanted["chunk_id"]), Ids(indexed["chunk_id"])
+    ids, held = wanted.ids, indexed.ids
     place = ids.places_in(held)
     there = place >= 0
     changed = np.zeros(len(ids), np.bool_)
-    if "checksum" in wanted.column_names and "checksum" in indexed.column_names:
-        known = _mask(pc.is_valid(wanted["checksum"]))
-        changed = there & known & ~_equals(wanted["checksum"], _taken(indexed["checksum"], place))
+    if "checksum" in indexed.rows.column_names:
+        known = _mask(pc.is_valid(wanted.rows["checksum"]))
+        changed = there & known & ~_equals(wanted.rows["checksum"], taken(indexed.rows["checksum"], place))
     return IndexDiff(ids.chosen(~there), held.chosen(held.places_in(ids) < 0), ids.chosen(changed))
 
 
-def _taken(column: pa.ChunkedArray, places: Places) -> pa.Array:
+def nothing_indexed(wanted: Keyed) -> IndexDiff:
+    """Return the difference to an index that holds nothing of use."""
+    return IndexDiff(sorted(wanted.ids.column.to_pylist()), [], [])
+
+
+def taken(column: pa.ChunkedArray, places: Places) -> pa.Array:
     """Return the column's values at these places, null where a place is -1."""
     absent = places < 0
     return column.combine_chunks().take(pa.array(places, mask=absent if absent.any() else None))

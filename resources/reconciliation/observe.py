@@ -18,6 +18,7 @@ from resources.errors import IndexDamagedError, StoreError
 from resources.identity import digest, set_digest
 from resources.index import bm25, dense, entries, generation
 from resources.parsing.base import READABLE
+from resources.reconciliation.alignment import Keyed
 from resources.reconciliation.brake import hold_removals
 from resources.reconciliation.diff import (
     ChunksDiff,
@@ -28,6 +29,8 @@ from resources.reconciliation.diff import (
     documents_diff,
     embeddings_diff,
     index_diff,
+    nothing_indexed,
+    taken,
 )
 from resources.reconciliation.listing import Listing, document_fingerprint, read_listing
 from resources.reconciliation.memory import Memory, read_memory
@@ -178,20 +181,29 @@ class SystemState:
     def embeddings(self) -> EmbeddingsDiff:
         """The candidate's token embeddings of the desired model against its chunks."""
         bad = self.quarantine.get("token_embeddings", frozenset())
-        return embeddings_diff(self.servable, self.candidate.embeddings, quarantined=bad)
+        return embeddings_diff(self._servable, self._embeddings, quarantined=bad)
 
     @cached_property
     def indexable(self) -> pa.Table:
         """What both indexes are to hold: chunk_id, document_id, and the embedding's checksum (null while it is
         missing).
         """
-        good = without(self.servable, "chunk_id", self.quarantine.get("token_embeddings")).select(
-            ["chunk_id", "document_id"]
-        )
-        joined = good.join(
-            self.candidate.embeddings.select(["chunk_id", "checksum"]), "chunk_id", join_type="left outer"
-        )
-        return joined.combine_chunks()
+        return self._indexable.rows
+
+    @cached_property
+    def _servable(self) -> Keyed:
+        return Keyed.by("chunk_id", self.servable)
+
+    @cached_property
+    def _embeddings(self) -> Keyed:
+        return Keyed.by("chunk_id", self.candidate.embeddings)
+
+    @cached_property
+    def _indexable(self) -> Keyed:
+        bad = self.quarantine.get("token_embeddings")
+        good = Keyed.by("chunk_id", without(self.servable, "chunk_id", bad)) if bad else self._servable
+        checksums = taken(self._embeddings.rows["checksum"], good.ids.places_in(self._embeddings.ids))
+        return Keyed(good.rows.select(["chunk_id", "document_id"]).append_column("checksum", checksums), good.ids)
 
     def index(self, kind: str) -> IndexState:
         """An index as far as it serves the candidate: what was built for it, else what live has."""
@@ -202,19 +214,17 @@ class SystemState:
         return {kind: self._observe_index(kind) for kind in KINDS}
 
     def _observe_index(self, kind: str) -> IndexState:
-        wanted = self.indexable
+        wanted = self._indexable
         plan = partial(plan_index, self.corpus, kind)
-        paths = [self.corpus.store.indexes / getattr(self.live, kind)] if self.live is not None else []
-        found = IndexState(None, IndexDiff(sorted(wanted["chunk_id"].to_pylist()), [], []))
-        for path in paths:
-            found = _look_at(path, wanted, plan(wanted.slice(0, 0)))
-            if not found.diff.ids:
-                return found
-        if not wanted["checksum"].null_count:
-            built = self.corpus.store.indexes / plan(wanted).name
-            if built.exists() and built not in paths:
-                return _look_at(built, wanted, plan(wanted))
-        return found
+        live = self.corpus.store.indexes / getattr(self.live, kind) if self.live is not None else None
+        found = _look_at(live, wanted, plan(wanted.rows.slice(0, 0))) if live is not None else None
+        if found is not None and not found.diff.ids:
+            return found
+        if not wanted.rows["checksum"].null_count:
+            built = self.corpus.store.indexes / plan(wanted.rows).name
+            if built.exists() and built != live:
+                return _look_at(built, wanted, plan(wanted.rows))
+        return found or IndexState(None, nothing_indexed(wanted))
 
     @cached_property
     def is_complete(self) -> bool:
@@ -270,9 +280,8 @@ def plan_index(corpus: Corpus, kind: str, wanted: pa.Table) -> generation.Manife
     return bm25.plan(wanted)
 
 
-def _look_at(path: Path, wanted: pa.Table, planned: generation.Manifest) -> IndexState:
+def _look_at(path: Path, wanted: Keyed, planned: generation.Manifest) -> IndexState:
     """Compare a generation with what is wanted; one made otherwise than planned holds nothing of use."""
-    everything = IndexDiff(sorted(wanted["chunk_id"].to_pylist()), [], [])
     try:
         manifest = generation.read_manifest(path)
         generation.require_whole(path, manifest)
@@ -281,10 +290,11 @@ def _look_at(path: Path, wanted: pa.Table, planned: generation.Manifest) -> Inde
             planned.fingerprint,
             planned.parameters,
         ):
-            return IndexState(None, everything)
-        return IndexState(path, index_diff(wanted, entries.read_live(path, [part.name for part in manifest.parts])))
+            return IndexState(None, nothing_indexed(wanted))
+        held = entries.read_live(path, [part.name for part in manifest.parts])
+        return IndexState(path, index_diff(wanted, Keyed.by("chunk_id", held)))
     except IndexDamagedError as error:
-        return IndexState(path, everything, (str(error),))
+        return IndexState(path, nothing_indexed(wanted), (str(error),))
 
 
 def without(table: pa.Table, column: str, ids: Collection[str] | None) -> pa.Table:
