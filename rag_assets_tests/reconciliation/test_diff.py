@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.reconciliation.alignment import Keyed
+from resources.alignment import Keyed
 from resources.reconciliation.diff import chunks_diff, documents_diff, embeddings_diff, index_diff
 
 

@@ -7,7 +7,7 @@ elsewhere.
 
 from collections.abc import Iterator
 
-from resources.reconciliation.alignment import Keyed
+from resources.alignment import Keyed
 from resources.reconciliation.completeness import tolerate
 from resources.reconciliation.diff import embeddings_diff
 from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds, issue, validator, validators

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from resources.reconciliation.alignment import Ids, Keyed, Mask, Places
+from resources.alignment import Ids, Keyed, Mask, Places
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resources.alignment import Keyed
 from resources.corpus import Corpus
 from resources.errors import IndexDamagedError, StoreError
 from resources.identity import digest, set_digest
 from resources.index import bm25, dense, entries, generation
 from resources.parsing.base import READABLE
-from resources.reconciliation.alignment import Keyed
 from resources.reconciliation.brake import hold_removals
 from resources.reconciliation.diff import (
     ChunksDiff,

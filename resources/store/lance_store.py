@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from resources.alignment import Ids
 from resources.errors import StoreError
 from resources.store.files import write_atomically
 from resources.store.lease import Lease
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MARKER = "corpus.json"
 BATCH_ROWS = 2048
-KEYS_PER_FILTER = 2000
 
 
 class LanceStore:
@@ -36,7 +36,7 @@ class LanceStore:
         self.corpus = corpus
         self.lease = Lease(folder / "lease", corpus)
         self.snapshots = Snapshots(folder / "snapshots", corpus)
-        self._row_id_cache: dict[tuple[str, int], _RowIds] = {}
+        self._by_key: dict[tuple[str, int], _RowsByKey] = {}
         self._lock = threading.Lock()
         if folder.exists():
             self._check_marker()
@@ -103,29 +103,34 @@ class LanceStore:
         dataset = self._open(table, version)
         if dataset is None:
             return
-        slices: list[str | None] = [None] if keys is None else [_is_in(table.key, part) for part in _parts(keys)]
         with _reading(self.corpus, table):
-            for chosen in slices:
-                yield from dataset.to_batches(columns=list(columns), filter=chosen, batch_size=BATCH_ROWS)
+            if keys is None:
+                yield from dataset.to_batches(columns=list(columns), batch_size=BATCH_ROWS)
+                return
+            row_ids = self._rows_by_key(table, dataset).find(keys)
+            for start in range(0, len(row_ids), BATCH_ROWS):
+                chosen = row_ids[start : start + BATCH_ROWS].tolist()
+                yield from dataset._take_rows(chosen, columns=list(columns)).to_batches()
 
     def take(self, table: Table, columns: Sequence[str], keys: Sequence[str], *, version: int) -> pa.Table:
-        dataset = self._open(table, version)
+        known = self._by_key.get((table.name, version))
+        dataset = known.dataset if known is not None else self._open(table, version)
         if dataset is None or not keys:
             return pa.schema([table.schema.field(name) for name in columns]).empty_table()
         with _reading(self.corpus, table):
-            row_ids = self._row_ids(table, dataset).find(keys)
+            row_ids = (known or self._rows_by_key(table, dataset)).find(keys)
             return dataset._take_rows(row_ids.tolist(), columns=list(columns))
 
-    def _row_ids(self, table: Table, dataset: "lance.LanceDataset") -> "_RowIds":
-        """Return where the keys of one version are; kept for the newest two versions asked for (live and candidate)."""
+    def _rows_by_key(self, table: Table, dataset: "lance.LanceDataset") -> "_RowsByKey":
+        """Return one version's rows by key; kept for the newest two versions asked for (live and candidate)."""
         at = (table.name, dataset.version)
         with self._lock:
-            if at not in self._row_id_cache:
-                same = [one for one in self._row_id_cache if one[0] == table.name]
+            if at not in self._by_key:
+                same = [one for one in self._by_key if one[0] == table.name]
                 for old in same[:-1]:
-                    del self._row_id_cache[old]
-                self._row_id_cache[at] = _RowIds(dataset.to_table(columns=[table.key], with_row_id=True), table.key)
-            return self._row_id_cache[at]
+                    del self._by_key[old]
+                self._by_key[at] = _RowsByKey(dataset, table.key)
+            return self._by_key[at]
 
     def upsert(self, table: Table, rows: pa.Table) -> None:
         if rows.num_rows:
@@ -192,22 +197,29 @@ class LanceStore:
         return lance.write_dataset(table.schema.empty_table(), path, schema=table.schema, mode="create")
 
 
-class _RowIds:
-    """Lance's row ids by key, as two sorted arrays: about 40 bytes a row, and a random read needs no scan."""
+class _RowsByKey:
+    """Where the rows of one version of a table are: about 40 bytes a row, and a random read needs no scan."""
 
-    def __init__(self, rows: pa.Table, key: str) -> None:
-        keys = np.array([one.encode() for one in rows[key].to_pylist()], dtype=np.bytes_)
-        order = np.argsort(keys, kind="stable")
-        self._keys = keys[order]
-        self._row_ids = rows["_rowid"].to_numpy()[order]
+    def __init__(self, dataset: "lance.LanceDataset", key: str) -> None:
+        rows = dataset.to_table(columns=[key], with_row_id=True)
+        self.dataset = dataset
+        self._row_ids = rows["_rowid"].to_numpy()
+        self._digests = ids if (ids := Ids(rows[key])).are_digests else None
+        if self._digests is None:
+            keys = np.array([one.encode() for one in rows[key].to_pylist()], dtype=np.bytes_)
+            order = np.argsort(keys, kind="stable")
+            self._keys, self._row_ids = keys[order], self._row_ids[order]
 
     def find(self, keys: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.uint64]]":
-        """Return the row ids of those keys that exist."""
-        wanted = np.unique(np.array([key.encode() for key in keys], dtype=np.bytes_))
-        at = np.searchsorted(self._keys, wanted)
-        at[at == len(self._keys)] = 0
-        found = self._keys[at] == wanted if len(self._keys) else np.zeros(len(wanted), dtype=bool)
-        row_ids: np.ndarray[Any, np.dtype[np.uint64]] = self._row_ids[at[found]]
+        """Return the row ids of those keys that exist, in the order of the rows."""
+        if self._digests is not None:
+            places = Ids(pa.chunked_array([pa.array(keys, pa.string())])).places_in(self._digests)
+            at = places[places >= 0]
+        else:
+            wanted = np.array([key.encode() for key in keys], dtype=np.bytes_)
+            near = np.minimum(np.searchsorted(self._keys, wanted), max(len(self._keys) - 1, 0))
+            at = near[self._keys[near] == wanted] if len(self._keys) else near[:0]
+        row_ids: np.ndarray[Any, np.dtype[np.uint64]] = np.unique(self._row_ids[at])
         return row_ids
 
 
@@ -240,8 +252,3 @@ def _first_line(error: BaseException) -> str:
 def _is_in(column: str, values: Sequence[str]) -> str:
     quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
     return f"{column} IN ({quoted})"
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(keys), KEYS_PER_FILTER):
-        yield keys[start : start + KEYS_PER_FILTER]

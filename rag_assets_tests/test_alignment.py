@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resources.alignment import Ids
 from resources.identity import digest
-from resources.reconciliation.alignment import Ids
 
 HEX = [digest(str(number)) for number in range(8)]
 TWINS = ["a" * 16 + "b" * 16, "a" * 16 + "c" * 16, "A" * 32]

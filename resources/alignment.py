@@ -1,7 +1,7 @@
 """Where the ids of one table stand in another: the join behind every comparison, for millions of rows.
 
 Ids that are digests are compared as integers, sorted once a column; Arrow's hash join, which takes the others, is four
-times as slow. Pure arithmetic on columns; what a missing id means is `diff`'s business.
+times as slow and starts anew each time. Pure arithmetic on columns; what a missing id means is the caller's business.
 """
 
 from dataclasses import dataclass
@@ -40,6 +40,11 @@ class Ids:
 
     def __len__(self) -> int:
         return len(self.column)
+
+    @property
+    def are_digests(self) -> bool:
+        """Whether they are all digests, so that looking one up needs no pass over the column."""
+        return self._keys is not None
 
     def places_in(self, other: "Ids") -> Places:
         """Return where each of these ids stands in `other`, int64 (n,); -1 where it does not."""
