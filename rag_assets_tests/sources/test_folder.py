@@ -56,7 +56,7 @@ def test_a_file_without_a_parser_is_a_failure_row(root: Path) -> None:
     [raw] = fetch(folder(root, include=["*.jpg"]), ["photo.jpg"])
     assert isinstance(raw, RawDocument)
     parsed = parse(raw)
-    assert (parsed.status, parsed.reason) == ("failed", "no parser for image/jpeg")
+    assert (parsed.status, parsed.reason) == ("failed", "a picture; `parsing.ocr` reads the text in it")
 
 
 def test_a_version_changes_with_the_file(root: Path) -> None:

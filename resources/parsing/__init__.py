@@ -3,4 +3,18 @@
 A parser turns one document's bytes into text, a title and metadata. It fetches nothing and cuts nothing into chunks.
 """
 
-from resources.parsing import markdown, text  # noqa: F401  (each registers its parsers)
+from resources.parsing import (  # noqa: F401  (each registers its parsers)
+    docx,
+    epub,
+    html,
+    jats,
+    mail,
+    markdown,
+    ocr,
+    office,
+    pdf,
+    records,
+    slides,
+    spreadsheets,
+    text,
+)

@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 from resources.errors import RagAssetsError, SettingsError
 from resources.identity import digest
 from resources.parsing.detection import DETECTION_VERSION, detect
+from resources.parsing.language import detect_language
 from resources.parsing.settings import ParsingSettings
 
 ENTRY_POINTS = "rag_assets.parsers"
@@ -24,6 +25,11 @@ READABLE = ("ok", "partial")
 JSON: TypeAlias = "dict[str, JSON] | list[JSON] | str | int | float | bool | None"
 Status: TypeAlias = Literal["ok", "partial", "empty", "failed", "hostile"]
 Failure: TypeAlias = Literal["corruption", "exhaustion", "unsupported", "hostile"]
+
+MAX_TITLE = 500
+MAX_METADATA_STRING = 4000
+MAX_METADATA_ITEMS = 1000
+MAX_METADATA_DEPTH = 4
 
 DEFAULTS = ParsingSettings()
 
@@ -154,13 +160,41 @@ def parse(raw: RawDocument, settings: ParsingSettings = DEFAULTS) -> ParsedDocum
     except Exception as error:  # noqa: BLE001  (libraries raise anything for damaged input; one document fails, no more)
         reason = f"damaged, or beyond its parser: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
         return outcome(raw, "failed", media_type, reason=reason, failure="corruption")
-    title = " ".join((raw.title or content.title or "").split()) or None
-    metadata = {**raw.metadata, **content.metadata}
+    text = clean(content.text)
+    title = clean(" ".join((raw.title or content.title or "").split())[:MAX_TITLE]) or None
+    metadata = {**raw.metadata, **{key: _clean_metadata(one) for key, one in content.metadata.items()}}
     problems = "; ".join(content.problems) or None
-    if not content.text.strip():
+    if not text.strip():
         return outcome(raw, "empty", media_type, title=title, metadata=metadata, reason=problems or content.empty)
+    if language := detect_language(text):
+        metadata["language"] = language
     status = "partial" if problems else "ok"
-    return outcome(raw, status, media_type, title=title, metadata=metadata, text=content.text, reason=problems)
+    return outcome(raw, status, media_type, title=title, metadata=metadata, text=text, reason=problems)
+
+
+def clean(text: str) -> str:
+    """Return text without what no table can hold: NULs go, halves of surrogate pairs become U+FFFD."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _clean_metadata(value: JSON, depth: int = 0) -> JSON:
+    """Bound what a document says of itself: strings in length, lists and mappings in number and depth."""
+    if isinstance(value, str):
+        return clean(value[:MAX_METADATA_STRING])
+    if depth >= MAX_METADATA_DEPTH:
+        return None
+    if isinstance(value, list):
+        return [_clean_metadata(one, depth + 1) for one in value[:MAX_METADATA_ITEMS]]
+    if isinstance(value, dict):
+        items = list(value.items())[:MAX_METADATA_ITEMS]
+        return {clean(str(key)[:MAX_TITLE]): _clean_metadata(one, depth + 1) for key, one in items}
+    return value
 
 
 def outcome(

@@ -16,6 +16,21 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _DETECTION_BYTES = 1 << 16
+_MOST_COMMON = "cp1252"
+_LATIN = (
+    "cp1250",
+    "cp1252",
+    "cp1254",
+    "cp1257",
+    "iso8859_1",
+    "iso8859_2",
+    "iso8859_3",
+    "iso8859_4",
+    "iso8859_9",
+    "mac_",
+)
+_FOREIGN = re.compile(rb"[\x80-\xff]")
+_ALONE = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
 _MAX_DAMAGE = 0.1
 _REPLACED = "\ufffd"
 _NO_TEXT = re.compile("[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]")
@@ -67,8 +82,9 @@ def _decode(data: bytes) -> tuple[str, str]:
         return data.decode(unmarked, "replace"), unmarked
     text = data.decode("utf-8", "replace")
     damaged = text.count(_REPLACED)
-    # Text in an 8-bit encoding has next to no valid UTF-8 sequences in it.
-    if not damaged or len(data) - len(text) > 20 * damaged:
+    # Text in another encoding holds fewer sequences that are valid UTF-8 than ones that are not.
+    valid = len(text) - len(text.encode("ascii", "ignore")) - damaged
+    if not damaged or valid >= damaged:
         return text, "utf-8"
     guess = _guess(data)
     return (text, "utf-8") if guess is None else (data.decode(guess, "replace"), guess)
@@ -82,5 +98,19 @@ def _guess(data: bytes) -> str | None:
     first = next((match.start() for match in re.finditer(rb"[\x80-\xff]", data)), 0)
     if first >= _DETECTION_BYTES:
         sample = data[first - _DETECTION_BYTES // 2 : first + _DETECTION_BYTES // 2]
-    best = from_bytes(sample).best()
-    return None if best is None else str(best.encoding)
+    matches = list(from_bytes(sample))
+    # Between ASCII letters, one by one, they are letters of a Latin alphabet, whatever else would decode.
+    foreign = len(_FOREIGN.findall(sample))
+    if len(_ALONE.findall(sample)) > 0.8 * foreign:
+        matches = [match for match in matches if match.encoding.startswith(_LATIN)]
+        if not matches:
+            return _MOST_COMMON
+    if not matches:
+        return None
+    # Where several fit as well, it is the one that most such texts are in.
+    best = matches[0]
+    for match in matches:
+        as_good = match.chaos <= best.chaos and match.coherence >= best.coherence
+        if as_good and _MOST_COMMON in match.could_be_from_charset:
+            return _MOST_COMMON
+    return str(best.encoding)
