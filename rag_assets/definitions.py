@@ -12,7 +12,7 @@ warnings.filterwarnings("ignore", category=dg.BetaWarning)
 from rag_assets.assets import chunks, documents, indexes, ragas_report, snapshot, token_embeddings  # noqa: E402
 from rag_assets.automation import FOLLOW  # noqa: E402
 from rag_assets.checks import indexes as index_checks  # noqa: E402
-from rag_assets.checks import publishing, tables  # noqa: E402
+from rag_assets.checks import publishing, tables, vectors  # noqa: E402
 from rag_assets.corpora import CorporaResource  # noqa: E402
 from rag_assets.jobs import search_ready  # noqa: E402
 from resources.observability.logging import configure_logging  # noqa: E402
@@ -21,7 +21,7 @@ from sensors.definitions import build_sensors  # noqa: E402
 from sensors.schedules import build_schedules  # noqa: E402
 
 ASSET_MODULES = [documents, chunks, token_embeddings, indexes, ragas_report, snapshot]
-CHECK_MODULES = [tables, index_checks, publishing]
+CHECK_MODULES = [tables, index_checks, publishing, vectors]
 
 
 def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

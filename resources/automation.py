@@ -67,6 +67,7 @@ class AutomationSettings(Section):
     corpora: SensorSettings = SensorSettings()
     propagation: SensorSettings = SensorSettings()
     checksum_audit: ScheduleSettings = ScheduleSettings(cron="0 2 * * *")
+    reembed_audit: ScheduleSettings = ScheduleSettings(cron="0 3 * * 6")
     evaluation: ScheduleSettings = ScheduleSettings(cron="0 4 * * *")
 
     @field_validator("*", mode="before")

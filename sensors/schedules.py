@@ -10,12 +10,17 @@ import dagster as dg
 
 from resources.automation import ScheduleSettings
 from resources.corpus import corpus_names
+from resources.reconciliation.vectors import CHECKSUM_CHECKS, REEMBED_CHECK
 from resources.settings import Settings
 from sensors.corpora import register_corpora
 from sensors.graph import JOB, REASON_TAG, Corpora, asset_key, check_key
 
 INDEX_AUDIT = ("equals_table", "files_whole", "self_query")
-AUDITS = {"checksum": {"dense_index": INDEX_AUDIT, "bm25_index": INDEX_AUDIT}}
+VECTOR_AUDIT = tuple(f"no_{drift}" for drift, _ in CHECKSUM_CHECKS)
+AUDITS = {
+    "checksum": {"token_embeddings": VECTOR_AUDIT, "dense_index": INDEX_AUDIT, "bm25_index": INDEX_AUDIT},
+    "reembed": {"token_embeddings": (*VECTOR_AUDIT, REEMBED_CHECK)},
+}
 """The checks of each deep audit, by asset: all those that are judged in one step."""
 EVALUATED = ("ragas_report", "snapshot")
 
@@ -33,6 +38,12 @@ def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
             automation.checksum_audit,
             "Reads every byte of each corpus's vectors and indexes, and compares checksums.",
             _audit("checksum"),
+        ),
+        _schedule(
+            "reembed_audit",
+            automation.reembed_audit,
+            "Embeds a sample of each corpus's chunks again: mostly those whose vectors fit their texts least.",
+            _audit("reembed"),
         ),
         _schedule(
             "evaluation",

@@ -21,7 +21,7 @@ def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     evaluation = read_candidate_report(corpus, state)
     report = report_folder(corpus, state).name if evaluation.queries else None
     same = live is not None and (live.content, live.report) == (state.content, report)
-    if live is not None and same and not state.hidden and not state.live_problems:
+    if live is not None and same and not (state.hidden or state.live_problems or state.bad_in_live):
         return _described(live, "unchanged")
     decision = decide(corpus, state)
     if not decision.publish:

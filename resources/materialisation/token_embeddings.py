@@ -20,7 +20,8 @@ from resources.errors import StoreError
 from resources.identity import set_digest
 from resources.materialisation.base import Materialised, shards_for, share, some
 from resources.observability.progress import track
-from resources.reconciliation.observe import SystemState
+from resources.reconciliation.audit.marks import forget
+from resources.reconciliation.observe import SystemState, without
 from resources.store.tables import CHUNKS
 from resources.store.writer import CorpusWriter
 
@@ -61,6 +62,7 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
         for start in range(0, len(rest), COMMIT_ROWS):
             group = rest[start : start + COMMIT_ROWS]
             writer.upsert(corpus.embeddings, _embed(corpus, group))
+            forget(writer, corpus.embeddings, [row["chunk_id"] for row in group if row["chunk_id"] in bad])
             progress.advance(len(group))
     log.info("token embeddings written", corpus=corpus.name, copied=copied, embedded=len(rest))
 
@@ -114,12 +116,10 @@ def _copies(corpus: Corpus, state: SystemState, chunks: list[dict[str, Any]]) ->
 
 def _donors(corpus: Corpus, state: SystemState) -> Iterator[tuple[int | None, pa.Table]]:
     """Yield where rows of the desired model are: the candidate, then the version that live serves."""
-    bad = pa.array(list(state.quarantine.get("token_embeddings", ())), pa.string())
-    candidate = state.candidate.embeddings
-    yield None, candidate.filter(pc.invert(pc.is_in(candidate["chunk_id"], bad)))
+    yield None, without(state.candidate.embeddings, "chunk_id", state.quarantine.get("token_embeddings"))
     live = state.live
     if live is not None and live.model_fingerprint == corpus.model.fingerprint and state.live_tables is not None:
-        yield live.embeddings_version, state.live_tables.embeddings
+        yield live.embeddings_version, without(state.live_tables.embeddings, "chunk_id", state.bad_in_live)
 
 
 def _given(donor: dict[str, Any], takers: dict[str, list[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
@@ -137,7 +137,9 @@ def _is_sound(corpus: Corpus, row: dict[str, Any]) -> bool:
 
 def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     """Delete embeddings that belong to no chunk and verify that every chunk has its own."""
-    writer.delete(corpus.embeddings, SystemState(corpus).embeddings.orphans)
+    orphans = SystemState(corpus).embeddings.orphans
+    writer.delete(corpus.embeddings, orphans)
+    forget(writer, corpus.embeddings, orphans)
     state = SystemState(corpus)
     diff = state.embeddings
     if left := sorted({*diff.missing, *diff.stale_text, *diff.incomplete, *diff.orphans}):

@@ -13,6 +13,7 @@ from resources.reconciliation.diff import embeddings_diff
 from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds, issue, validator, validators
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.questions import questions, report_folder
+from resources.reconciliation.vectors import grouped
 from resources.retrieval.pipelines import find_pipeline
 
 __all__ = ["ASSETS", "TARGET_STATES", "DriftIssue", "Severity", "analyse", "holds"]
@@ -35,6 +36,8 @@ def analyse(state: SystemState, target: str, *, depth: Depth = "scan", pipeline:
 
     `pipeline`: look only at what that pipeline reads, and at what it is made of.
     """
+    if depth != "scan":
+        from resources.reconciliation.audit import drift  # noqa: F401  (registers; a scan needs none of it)
     assets = [one for one in TARGET_STATES[target] if pipeline is None or one in needed_by(pipeline)]
     found = [one for chosen in validators(assets, depth) for one in chosen.run(state)]
     return sorted(tolerate(state, found), key=lambda one: -one.severity)
@@ -179,7 +182,7 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         "incomplete_token_embeddings",
         Severity.HIGH,
         "candidate",
-        diff.incomplete,
+        [one for one in diff.incomplete if one not in state.bad_in_candidate],
         "embed",
         "{n} chunks have another number of token vectors than tokens",
     )
@@ -195,10 +198,13 @@ def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
         "quarantined_token_embeddings",
         Severity.MEDIUM,
         "candidate",
-        diff.quarantined,
+        [one for one in diff.quarantined if one not in state.bad_in_candidate],
         "embed",
         "{n} chunks have embeddings that broke their contract and are kept out",
     )
+    for bad in grouped(state.bad_in_candidate, state.bad_in_live):
+        severity = Severity.HIGH if bad.where == "candidate" else Severity.CRITICAL
+        yield from issue(bad.drift, severity, bad.where, bad.ids, bad.action, bad.description)
     yield from issue(
         "orphan_token_embeddings",
         Severity.MEDIUM,
@@ -241,7 +247,7 @@ def _index(state: SystemState, kind: str) -> Iterator[DriftIssue]:
             f"{kind}_index_mismatch",
             Severity.HIGH,
             "candidate",
-            index.diff.ids,
+            [one for one in index.diff.ids if one not in state.bad_in_candidate],
             "rebuild index",
             f"the {kind} index and its table differ in {{n}} chunks",
         )

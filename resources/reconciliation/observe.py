@@ -34,6 +34,7 @@ from resources.reconciliation.diff import (
 )
 from resources.reconciliation.listing import Listing, document_fingerprint, read_listing
 from resources.reconciliation.memory import Memory, read_memory
+from resources.reconciliation.vectors import drift_of, live_label
 from resources.store.snapshots import Manifest
 from resources.store.tables import CHUNKS, DOCUMENTS, QUARANTINE, Table, token_embeddings
 
@@ -129,12 +130,35 @@ class SystemState:
 
     @cached_property
     def quarantine(self) -> dict[str, frozenset[str]]:
-        """Ids of the rows that checks found bad, by table."""
-        rows = self.corpus.store.rows(QUARANTINE, ("table", "id"))
+        """Ids of the rows that checks and audits found bad, by table; marks of live: `bad_in_live`."""
         found: dict[str, set[str]] = defaultdict(set)
-        for table, row_id in zip(rows["table"].to_pylist(), rows["id"].to_pylist(), strict=True):
-            found[table].add(row_id)
+        for label, marked in self._marks.items():
+            found["token_embeddings" if label == self.corpus.embeddings.name else label].update(marked)
         return {table: frozenset(ids) for table, ids in found.items()}
+
+    @cached_property
+    def _marks(self) -> dict[str, dict[str, str]]:
+        """Quarantined ids and the reason of each, by what the quarantine names them under."""
+        rows = self.corpus.store.rows(QUARANTINE, ("table", "id", "reason"))
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        for label, row_id, reason in zip(*(rows[name].to_pylist() for name in ("table", "id", "reason")), strict=True):
+            found[label][row_id] = reason
+        return found
+
+    @cached_property
+    def bad_in_candidate(self) -> dict[str, str]:
+        """Chunks whose vectors an audit proved bad, chunk id → drift type, and that still have a row."""
+        marked = self._marks.get(self.corpus.embeddings.name, {})
+        return {one: drift_of(marked[one]) for one in self.embeddings.quarantined if one in marked}
+
+    @cached_property
+    def bad_in_live(self) -> dict[str, str]:
+        """The same of the version that live serves."""
+        if self.live is None:
+            return {}
+        table = token_embeddings(self.live.model_fingerprint, self.live.dimension)
+        marked = self._marks.get(live_label(table.name, self.live.embeddings_version), {})
+        return {one: drift_of(reason) for one, reason in marked.items()}
 
     @cached_property
     def documents(self) -> DocumentsDiff:

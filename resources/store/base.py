@@ -37,6 +37,11 @@ class CorpusStore(Protocol):
         """The folder of what reconciliation remembers, and of its history."""
         ...
 
+    @property
+    def audits(self) -> Path:
+        """The folder of what audits keep: calibrations of models. Losing it costs work, never correctness."""
+        ...
+
     def create(self) -> None:
         """Mark the place as ours; refuse one that holds something else. Idempotent."""
         ...

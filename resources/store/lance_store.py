@@ -53,6 +53,10 @@ class LanceStore:
     def reconciliation(self) -> Path:
         return self.folder / "reconciliation"
 
+    @property
+    def audits(self) -> Path:
+        return self.folder / "audits"
+
     def create(self) -> None:
         if (self.folder / MARKER).exists():
             return

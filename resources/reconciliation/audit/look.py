@@ -1,0 +1,319 @@
+"""The audit: read every stored vector of candidate and live, doubt some, prove or acquit them, and name what is bad.
+
+Two depths. `checksum` reads every vector, a few hundred rows at a time, and embeds again only what a statistical
+validator doubts. `reembed` also embeds a sample: mostly the rows whose vectors fit their text least, some at random;
+it goes on for as long as it finds something. Nothing is written here (`marks`), nothing is repaired.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resources.chunking.base import embedding_input
+from resources.corpus import Corpus
+from resources.embedding.encoder import load_encoder
+from resources.embedding.identity import ModelIdentity, model_identity
+from resources.embedding.tokenizer import load_tokenizer
+from resources.errors import ModelError
+from resources.observability.progress import track
+from resources.reconciliation.audit.block import COLUMNS, ROWS, Block
+from resources.reconciliation.audit.calibrate import fit
+from resources.reconciliation.audit.calibration import Calibration, calibration_of
+from resources.reconciliation.audit.catalogue import NAMED_BY_PROOF, VectorValidator, vector_validators
+from resources.reconciliation.audit.proof import Evidence, Witness
+from resources.reconciliation.audit.summary import Summary
+from resources.reconciliation.audit.text import TextProbe
+from resources.reconciliation.drift import DriftIssue, Severity
+from resources.reconciliation.vectors import grouped
+from resources.store.snapshots import Manifest
+from resources.store.tables import CHUNKS, Table, token_embeddings
+
+Depth = Literal["checksum", "reembed"]
+SAMPLE = 0.03
+AT_RANDOM = 1 / 3
+STEP = 128
+LEAST_STEP = 16
+CONFIRMED = 256
+SYSTEMIC = 0.5
+SAMPLED = "reembed"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row proven bad: what it is, which validator said so, and why."""
+
+    chunk_id: str
+    drift: str
+    validator: str
+    reason: str
+    severity: Severity = Severity.HIGH
+
+
+@dataclass
+class Place:
+    """A version of a token_embeddings table, whom it serves, and what was found there.
+
+    `doubted` counts, per statistical validator, the rows that it doubted; `seconds` is what each step cost.
+    """
+
+    where: Literal["candidate", "live", "both"]
+    table: Table
+    version: int
+    chunks_version: int
+    model: ModelIdentity
+    rows: int = 0
+    tokens: int = 0
+    embedded: int = 0
+    embedded_tokens: int = 0
+    findings: dict[str, Finding] = field(default_factory=dict)
+    doubted: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was looked at and what is bad."""
+
+    depth: Depth
+    places: tuple[Place, ...]
+    live: Manifest | None
+
+    @property
+    def issues(self) -> list[DriftIssue]:
+        """What is bad, as drift, the worst first: critical where live serves it."""
+        return self.drift()
+
+    def drift(self, *, sampled: bool | None = None, known: Container[str] = ()) -> list[DriftIssue]:
+        """Return the issues, only those that the sample of `reembed` found or did not, without the `known` chunks."""
+        candidate, live = (
+            {
+                key: one
+                for place in self.places
+                if place.where in (where, "both")
+                for key, one in place.findings.items()
+                if sampled in (None, one.validator == SAMPLED) and key not in known
+            }
+            for where in ("candidate", "live")
+        )
+        names = [{key: one.drift for key, one in found.items()} for found in (candidate, live)]
+        issues = []
+        for bad in grouped(*names):
+            severity = Severity.CRITICAL if bad.where != "candidate" else candidate[bad.ids[0]].severity
+            issues.append(
+                DriftIssue(bad.drift, severity, bad.where, len(bad.ids), tuple(bad.ids), bad.action, bad.description)
+            )
+        return sorted(issues, key=lambda issue: -issue.severity)
+
+
+def audit(corpus: Corpus, depth: Depth = "checksum", *, sample: float = SAMPLE, seed: int | None = None) -> Audit:
+    """Audit the vectors of candidate and live, each version once.
+
+    `sample` is the share of all tokens that `reembed` may embed again while it finds nothing; `seed` fixes which rows
+    are drawn at random. Raises StoreError when a table cannot be read, ModelError when live's model is not to be had.
+    """
+    draw = random.Random(seed)
+    live = corpus.store.snapshots.live()
+    found = _places(corpus, live)
+    for place in found:
+        _Look(corpus, place, depth, sample, draw).run()
+    return Audit(depth, tuple(found), live)
+
+
+def _places(corpus: Corpus, live: Manifest | None) -> list[Place]:
+    store = corpus.store
+    newest = store.version(corpus.embeddings)
+    places = [Place("candidate", corpus.embeddings, newest, store.version(CHUNKS), corpus.model)] if newest else []
+    if live is None or not live.embeddings_version:
+        return places
+    table = token_embeddings(live.model_fingerprint, live.dimension)
+    if places and (table.name, live.embeddings_version) == (corpus.embeddings.name, newest):
+        places[0].where = "both"
+        return places
+    model = corpus.model if live.model_fingerprint == corpus.model.fingerprint else model_identity(live.model)
+    if model.fingerprint != live.model_fingerprint:
+        raise ModelError(
+            f"corpus {corpus.name}: snapshot {live.number} was embedded by another version of {live.model} than the "
+            "one installed, so its vectors cannot be audited; restore that model, or materialise the corpus again"
+        )
+    return [*places, Place("live", table, live.embeddings_version, live.chunks_version, model)]
+
+
+class _Look:
+    """One audit of one place."""
+
+    def __init__(self, corpus: Corpus, place: Place, depth: Depth, sample: float, draw: random.Random) -> None:
+        self.corpus, self.place, self.depth, self.sample, self.draw = corpus, place, depth, sample, draw
+        self.calibration: Calibration = calibration_of(
+            place.model, corpus.store.audits, lambda: fit(load_encoder(place.model.name))
+        )
+        self.chunks = corpus.store.rows(CHUNKS, ("chunk_id", "tokens"), version=place.chunks_version)
+        self.doubts: dict[str, VectorValidator] = {}
+        self.examined: set[str] = set()
+
+    def run(self) -> None:
+        """Read everything, then settle what is doubted, then sample."""
+        summary = Summary(self.calibration)
+        scores: list[np.ndarray] = []
+        probe = TextProbe.of(self.place.model, self.calibration) if self.depth == "reembed" else None
+        with track(f"audit of {self.place.where} vectors", self.chunks.num_rows) as progress:
+            for block in self._blocks():
+                self._judge(block)
+                summary.add(block)
+                if probe is not None:
+                    scores.append(self._fit(block, probe))
+                progress.advance(len(block))
+        self._judge_whole(summary)
+        self._settle()
+        if probe is not None and len(summary):
+            self._sample(summary.ids.to_pylist(), np.concatenate(scores))
+
+    def _blocks(self) -> Iterator[Block]:
+        ids, tokens = self.chunks["chunk_id"].combine_chunks(), self.chunks["tokens"].to_numpy()
+        started = perf_counter()
+        for batch in self.corpus.store.batches(self.place.table, COLUMNS, version=self.place.version):
+            at = pc.index_in(batch.column("chunk_id"), ids)
+            known = batch.filter(pc.is_valid(at))
+            expected = tokens[at.drop_null().to_numpy()]
+            self.place.seconds["read"] += perf_counter() - started
+            for start in range(0, known.num_rows, ROWS):
+                rows = known.slice(start, ROWS)
+                yield Block(rows, expected[start : start + ROWS], self.place.model)
+                self.place.rows += rows.num_rows
+                self.place.tokens += int(expected[start : start + ROWS].sum())
+            started = perf_counter()
+
+    def _judge(self, block: Block) -> None:
+        started = perf_counter()
+        if block.shaped.any():
+            _ = block.token_norms, block.token_means, block.norms
+        self.place.seconds["decode"] += perf_counter() - started
+        for one in vector_validators():
+            if not one.table:
+                started = perf_counter()
+                self._note(one, [block.ids[row] for row in np.flatnonzero(one.judge(block, self.calibration))])
+                self.place.seconds[one.name] += perf_counter() - started
+
+    def _judge_whole(self, summary: Summary) -> None:
+        for one in vector_validators():
+            if one.table and len(summary):
+                started = perf_counter()
+                rows = np.flatnonzero(one.judge(summary, self.calibration))
+                self._note(one, summary.ids.take(pa.array(rows)).to_pylist() if len(rows) else [])
+                self.place.seconds[one.name] += perf_counter() - started
+
+    def _note(self, by: VectorValidator, chunk_ids: Sequence[str]) -> None:
+        for one in chunk_ids:
+            if by.exact:
+                if one not in self.place.findings:
+                    self.place.findings[one] = Finding(one, by.drift, by.name, by.description, by.severity)
+            else:
+                if one not in self.doubts or self.doubts[one].drift == NAMED_BY_PROOF:
+                    self.doubts[one] = by
+                self.place.doubted[by.name] += 1
+
+    def _settle(self) -> None:
+        """Embed what is doubted and not proven yet.
+
+        Of many rows doubted by one validator a sample decides: when all of it is bad, the rest is believed to be.
+        """
+        by_validator: dict[str, list[str]] = {}
+        for chunk_id, by in self.doubts.items():
+            if chunk_id not in self.place.findings:
+                by_validator.setdefault(by.name, []).append(chunk_id)
+        for chunk_ids in by_validator.values():
+            self.draw.shuffle(chunk_ids)
+            by = self.doubts[chunk_ids[0]]
+            first, rest = chunk_ids[:CONFIRMED], chunk_ids[CONFIRMED:]
+            bad = self._examine(first, by)
+            if rest and len(bad) == len(first):
+                self._believe(rest, bad, by.name)
+            elif rest and bad:
+                self._examine(rest, by)
+
+    def _examine(self, chunk_ids: Sequence[str], by: VectorValidator | None) -> list[Evidence]:
+        """Embed chunks again, and note and return those whose vectors are others."""
+        bad = []
+        for start in range(0, len(chunk_ids), STEP):
+            step = chunk_ids[start : start + STEP]
+            started = perf_counter()
+            evidence = self._witness.examine(step)
+            self.place.seconds["embed again"] += perf_counter() - started
+            self.examined.update(step)
+            self.place.embedded += len(step)
+            self.place.embedded_tokens += sum(self._tokens[one] for one in step)
+            for one in evidence:
+                if one.drift is not None:
+                    drift = by.drift if by is not None and by.drift != NAMED_BY_PROOF else one.drift
+                    severity, name = (by.severity, by.name) if by is not None else (Severity.HIGH, SAMPLED)
+                    self.place.findings[one.chunk_id] = Finding(one.chunk_id, drift, name, one.reason, severity)
+                    bad.append(one)
+        return bad
+
+    def _believe(self, chunk_ids: Sequence[str], bad: Sequence[Evidence], by: str) -> None:
+        """Take rows for what the examined ones turned out to be."""
+        findings = [self.place.findings[one.chunk_id] for one in bad]
+        drift = Counter(one.drift for one in findings).most_common(1)[0][0]
+        reason = f"doubted alike, and {len(bad)} such chunks embedded again were all bad"
+        for one in chunk_ids:
+            self.place.findings[one] = Finding(one, drift, by, reason, findings[0].severity)
+
+    @cached_property
+    def _witness(self) -> Witness:
+        place = self.place
+        encoder = self.corpus.encoder if place.model == self.corpus.model else load_encoder(place.model.name)
+        return Witness(self.corpus, encoder, self.calibration, place.table, place.version, place.chunks_version)
+
+    @cached_property
+    def _tokens(self) -> dict[str, int]:
+        return dict(zip(self.chunks["chunk_id"].to_pylist(), self.chunks["tokens"].to_pylist(), strict=True))
+
+    def _fit(self, block: Block, probe: TextProbe) -> np.ndarray:
+        """Return how well each row's token vectors fit its text."""
+        started = perf_counter()
+        texts = self.corpus.store.take(
+            CHUNKS, ("chunk_id", "heading", "text"), block.ids, version=self.place.chunks_version
+        )
+        inputs = {row["chunk_id"]: embedding_input(row["heading"], row["text"]) for row in texts.to_pylist()}
+        ids = load_tokenizer(self.place.model.name).ids([inputs[one] for one in block.ids])
+        scores = probe.scores(block, ids)
+        self.place.seconds["text probe"] += perf_counter() - started
+        return scores
+
+    def _sample(self, chunk_ids: list[str], scores: np.ndarray) -> None:
+        """Embed the rows that fit their text least, then some at random, within the budget or while that finds any."""
+        known = self.examined.union(self.place.findings)
+        ranked = [one for at in np.argsort(scores, kind="stable") if (one := chunk_ids[at]) not in known]
+        budget = self.sample * self.place.tokens
+        lowest = self._affordable(ranked, budget * (1 - AT_RANDOM))
+        self._walk(ranked, len(lowest))
+        others = [one for one in ranked if one not in self.examined]
+        self.draw.shuffle(others)
+        drawn = self._affordable(others, budget * AT_RANDOM)
+        bad = self._examine(drawn, None)
+        if len(drawn) >= 2 and len(bad) >= SYSTEMIC * len(drawn):
+            self._believe(others[len(drawn) :], bad, SAMPLED)
+        elif bad:
+            self._walk(others[len(drawn) :], len(drawn))
+
+    def _affordable(self, chunk_ids: Sequence[str], tokens: float) -> Sequence[str]:
+        """Return the first chunks that so many tokens pay for, at least one."""
+        spent = np.cumsum([self._tokens[one] for one in chunk_ids])
+        return chunk_ids[: max(1, int(np.searchsorted(spent, tokens, "right")))]
+
+    def _walk(self, chunk_ids: Sequence[str], most: int) -> None:
+        """Examine the first `most` chunks, and go on for as long as the last step found something."""
+        at, more = 0, min(STEP, max(LEAST_STEP, most))
+        while at < len(chunk_ids):
+            step = chunk_ids[at : at + more] if at >= most else chunk_ids[at : min(at + STEP, most)]
+            found = self._examine(step, None)
+            at += len(step)
+            if at >= most and not found:
+                return
