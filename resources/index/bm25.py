@@ -140,7 +140,10 @@ class Bm25Index:
         found = self._query(query)
         if k < 1 or found is None or not self._count:
             return []
-        limit = k if self._count == len(self._visible) else k + SPARE_RESULTS
+        if self._count == len(self._visible):
+            scores, rows = self._run(found, k)
+            return self._identities.scored(rows, scores)
+        limit = k + SPARE_RESULTS
         while True:
             scores, rows = self._run(found, limit)
             visible = self._visible[rows]

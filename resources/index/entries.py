@@ -152,26 +152,44 @@ class Identities:
     """The chunk and the document of every entry of some parts, dead ones included, by place: a number that counts
     through the parts in their order.
 
-    A single part stays a mapped file; several are copied into one column, because looking up in many costs
-    milliseconds a query.
+    Made for looking up a few places many times: documents are kept once each, and a place is looked up without Arrow,
+    whose calls cost as much as a search of a small index.
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._chunk_ids, self._document_ids = (
-            pa.chunked_array(
-                [chunk for part in parts for chunk in part.rows[name].chunks], pa.string()
-            ).combine_chunks()
-            for name in ("chunk_id", "document_id")
-        )
+        chunk_ids = _joined(parts, "chunk_id")
+        documents = _joined(parts, "document_id").dictionary_encode()
+        self._chunk_ids, self._fixed = chunk_ids, _fixed_width(chunk_ids)
+        self._documents = documents.dictionary.to_pylist()
+        self._document_of = documents.indices.to_numpy()
 
     def scored(self, places: npt.NDArray[np.int64], scores: npt.NDArray[np.float32]) -> list[Scored]:
         """Return the entries at these places with their scores, which fall; equal scores come by chunk id."""
-        at = pa.array(places)
-        chunk_ids, document_ids = self._chunk_ids.take(at).to_pylist(), self._document_ids.take(at).to_pylist()
+        if self._fixed is not None:
+            chunk_ids = [one.decode() for one in self._fixed[places].tolist()]
+        else:
+            chunk_ids = self._chunk_ids.take(pa.array(places)).to_pylist()
+        document_ids = [self._documents[at] for at in self._document_of[places].tolist()]
         found = list(map(Scored, chunk_ids, document_ids, scores.tolist()))
         if (scores[1:] == scores[:-1]).any():
             found.sort(key=lambda hit: (-hit.score, hit.chunk_id))
         return found
+
+
+def _joined(parts: Sequence[Part], name: str) -> pa.Array:
+    return pa.chunked_array([chunk for part in parts for chunk in part.rows[name].chunks], pa.string()).combine_chunks()
+
+
+def _fixed_width(strings: pa.Array) -> "npt.NDArray[np.bytes_] | None":
+    """Return ids of one length and of printable ASCII, as digests are, uncopied; None for others."""
+    lengths = pc.min_max(pc.binary_length(strings))
+    width = lengths["max"].as_py()
+    if not len(strings) or strings.null_count or not width or lengths["min"].as_py() != width:
+        return None
+    _, offsets, data = strings.buffers()
+    start = int(np.frombuffer(offsets, np.int32)[strings.offset])
+    letters = np.frombuffer(data, np.uint8)[start : start + width * len(strings)]
+    return letters.view(f"S{width}") if letters.min() > 0 and letters.max() < 128 else None
 
 
 def read_live(folder: Path, names: Sequence[str]) -> pa.Table:
