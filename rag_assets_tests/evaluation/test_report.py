@@ -43,13 +43,13 @@ def test_means_and_latencies_agree_with_what_they_summarise(evaluation: Evaluati
         rows = [row for row in evaluation.per_query.to_pylist() if row["pipeline"] == name]
         for metric in ("ndcg@10", "mrr@10", "recall@100", "p@5"):
             assert means[metric] == pytest.approx(sum(row[metric] for row in rows) / len(rows))
-        assert len(evaluation.latencies[name]) == min(50, evaluation.queries)
+        assert len(evaluation.latencies[name]) == 20  # an eighth of 95 queries would be fewer
         assert 0 < means["latency_ms"]["p50"] <= means["latency_ms"]["p95"] <= max(evaluation.latencies[name])
 
 
 def test_ragas_agrees_with_the_definition_on_documents(evaluation: Evaluation) -> None:
     pytest.importorskip("ragas", reason="the extra `ragas` is not installed")
-    assert evaluation.ragas_queries == 50
+    assert evaluation.ragas_queries == 20
     for means in evaluation.means.values():
         assert 0 < means["ragas_id_precision"] < means["ragas_id_recall"] < 1
         # One chunk a document here, so passages by text can only find more than documents by id.

@@ -28,9 +28,9 @@ from resources.sources.base import JudgedQuery
 
 FORMAT = 1
 BLOCK = 64
-LATENCY_QUERIES = 50
+SAMPLE_SHARE = 8
+SAMPLE_LEAST, SAMPLE_MOST = 20, 50
 LATENCY_K = 10
-RAGAS_QUERIES = 50
 RAGAS_K = 10
 RAGAS_PASSAGES = 100
 
@@ -46,9 +46,9 @@ def evaluate(
 ) -> Evaluation:
     """Ask every query of every pipeline. `judged`: relevant documents by document id.
 
-    Latency is measured on a fixed sample of 50 queries, one at a time; RAGAS is computed on one of the same size, so
-    both cost seconds whatever the set. `progress` is told queries asked and queries in all. Raises SettingsError for an
-    unknown pipeline, and what `retrieve` raises.
+    Latency is measured on a fixed sample of the queries, one at a time, and RAGAS is computed on the same: an eighth of
+    them, 20 to 50, so both cost seconds whatever the set. `progress` is told queries asked and queries in all. Raises
+    SettingsError for an unknown pipeline, and what `retrieve` raises.
     """
     for name in pipelines:
         find_pipeline(name)
@@ -57,8 +57,9 @@ def evaluate(
     rankings = _rankings(view, asked, pipelines, chosen, progress)
     judgments = {one.query_id: one.relevant for one in asked}
     scores = {name: per_query(judgments, ranking) for name, ranking in rankings.items()}
-    latencies = {name: _latencies(view, fixed_sample(asked, LATENCY_QUERIES), name, chosen) for name in pipelines}
-    ragas = _ragas(view, fixed_sample(asked, RAGAS_QUERIES), pipelines, chosen)
+    sample = fixed_sample(asked, min(max(len(asked) // SAMPLE_SHARE, SAMPLE_LEAST), SAMPLE_MOST))
+    latencies = {name: _latencies(view, sample, name, chosen) for name in pipelines}
+    ragas = _ragas(view, sample, pipelines, chosen)
     return Evaluation(
         queries=len(asked),
         left_out=len(judged) - len(asked),
@@ -177,8 +178,8 @@ def _ragas(
     texts = {query: [text for key in keys for text in passages.get(key, ())] for query, keys in relevant.items()}
     kept = [one for one in sample if 0 < len(texts[one.query_id]) <= RAGAS_PASSAGES]
     figures = {}
+    candidates = Candidates(view, [one.text for one in kept], settings, max(settings.depth, RAGAS_K))
     for name in pipelines:
-        candidates = Candidates(view, [one.text for one in kept], settings, max(settings.depth, RAGAS_K))
         documents = retrieve_from(candidates, pipeline=name, k=RAGAS_K)
         chunks = retrieve_from(candidates, pipeline=name, k=RAGAS_K, group_by_document=False)
         figures[name] = measure(
