@@ -99,6 +99,7 @@ class CorpusSettings(Section):
     """One knowledge base. Everything but `tenant` and `sources` can also stand under `defaults:`.
 
     `max_characters`: a document with more text than that becomes a failure row instead of hours of embedding.
+    `keep_originals`: keep the bytes of every document, not of single files alone.
     `lease_wait`: how long a run waits for another one that writes to the same corpus.
     """
 
@@ -118,6 +119,7 @@ class CorpusSettings(Section):
     completeness: CompletenessSettings = CompletenessSettings()
     max_characters: int = Field(10_000_000, ge=1)
     lease_wait: Duration = timedelta(seconds=60)
+    keep_originals: bool = False
 
 
 class Settings(Section):

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from resources.observability.logging import configure_logging, correlated
 from resources.observability.progress import LineReporter, reporting_to
+from resources.observability.progress import Progress as Event
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -51,11 +52,12 @@ class BarReporter:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
-    def update(self, task: str, done: int, total: int, elapsed: float) -> None:
+    def update(self, progress: Event) -> None:
+        task = progress.task
         if task not in self._tasks:
-            self._tasks[task] = self._progress.add_task(task, total=total)
-        self._progress.update(self._tasks[task], completed=done, total=total)
-        if done >= total:
+            self._tasks[task] = self._progress.add_task(task, total=progress.total)
+        self._progress.update(self._tasks[task], completed=progress.done, total=progress.total)
+        if progress.is_over:
             del self._tasks[task]
 
 

@@ -41,12 +41,12 @@ def evaluate(
 def _corpus(settings: Any, name: str, pipelines: tuple[str, ...] | None) -> dict[str, Any]:
     from resources.corpus import open_corpus
     from resources.materialisation.report import evaluate_view
-    from resources.reconciliation.questions import judged_queries
-    from resources.retrieval.snapshot import open_live, served_documents
+    from resources.reconciliation.questions import judged_queries, served_by
+    from resources.retrieval.snapshot import open_live
 
     opened = open_corpus(settings, name)
     view = open_live(opened.store)
-    judged = judged_queries(opened, served_documents(opened.store, view.manifest))
+    judged = judged_queries(opened, served_by(opened, view.manifest))
     evaluation = evaluate_view(opened, view, judged, pipelines or opened.settings.evaluation.pipelines)
     return {"dataset": name, **evaluation.as_json()}
 
@@ -81,6 +81,6 @@ def _beir(settings: Any, name: str, folder: Path, pipelines: tuple[str, ...] | N
             raise RagAssetsError(outcome.problem)
         state = SystemState(opened)
         view = open_candidate(opened, state, "eval")
-        judged = judged_queries(opened, set(state.searchable["document_id"].to_pylist()))
+        judged = judged_queries(opened, state.stands_for)
         evaluation = evaluate_view(opened, view, judged, pipelines or opened.settings.evaluation.pipelines)
     return {"dataset": folder.name, **evaluation.as_json()}

@@ -56,7 +56,7 @@ def documents_contract(corpus: Corpus) -> Contract:
         {"row_condition": 'status in ["ok", "partial"]', "condition_parser": "pandas"},
         {"row_condition": 'status!="ok"', "condition_parser": "pandas"},
     )
-    statuses = ["ok", "partial", "empty", "failed", "hostile", "unread"]
+    statuses = ["ok", "partial", "empty", "failed", "hostile", "unread", "forgotten"]
     return _contract(
         "documents",
         frame,

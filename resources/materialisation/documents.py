@@ -1,12 +1,13 @@
 """The `documents` asset: what the sources list is fetched, parsed and stored; what they no longer list is removed.
 
-Every outcome is a row: ok, partial, empty, failed (cannot be parsed), hostile or unread (could not be fetched, tried
-again next time; a version that was read before is kept meanwhile).
-Removals take effect on live at once, before anything is rebuilt. Not here: how a source is read or a format parsed.
+Its phases: initialise and discover (`plan`: sources are opened and listed, removals and moves take effect), ingest
+(`do`: fetched by threads, parsed by processes), complete (`seal`); the asset's checks are the audit. Every outcome is a
+row. Not here: how a source is read (`resources.sources`), a format parsed, or a row made (`rows`).
 """
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import pyarrow as pa
@@ -15,13 +16,16 @@ import structlog
 
 from resources.corpus import Corpus
 from resources.errors import StoreError
-from resources.identity import digest, set_digest
+from resources.identity import set_digest
+from resources.materialisation import moves, originals
 from resources.materialisation.base import Materialised, shards_for, share, some
-from resources.observability.progress import track
-from resources.parsing.base import READABLE, parse
-from resources.reconciliation.listing import document_fingerprint, document_id
+from resources.materialisation.rows import Row, RowMaker
+from resources.observability.progress import SourceProgress, track, track_sources
+from resources.parsing.base import READABLE, RawDocument
+from resources.parsing.pool import parser_pool
+from resources.reconciliation.listing import document_id
 from resources.reconciliation.observe import SystemState
-from resources.sources.base import FetchFailure, RawDocument, Source
+from resources.sources.base import FetchFailure, Source, SourceItem
 from resources.sources.fetching import ByteBudget, fetch_all
 from resources.store.tables import DOCUMENTS
 from resources.store.writer import CorpusWriter
@@ -29,19 +33,24 @@ from resources.store.writer import CorpusWriter
 PER_SHARD = 20_000
 COMMIT_ROWS = 512
 COMMIT_CHARACTERS = 16 << 20
+STATUSES = ("ok", "partial", "empty", "failed", "hostile", "unread", "forgotten")
 
-Row = dict[str, Any]
+Jobs = list[tuple[Source, list[SourceItem]]]
 
 log = structlog.get_logger(__name__)
 
 
 def plan(corpus: Corpus, writer: CorpusWriter) -> int:
-    """Remove what is gone, from live first, and count what is to be fetched."""
+    """Remove what is gone, from live first, give what moved its new place, and count what is to be fetched."""
     state = SystemState(corpus)
+    log.info("phase", phase="discover", listed=state.listing.table.num_rows, sources=len(corpus.sources))
     diff = state.documents
     writer.remove_documents(_served(state, diff.gone))
+    moved = moves.find(state)
+    for rows in commits(moves.rows(corpus, moved)):
+        writer.upsert(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
     writer.delete(DOCUMENTS, diff.gone)
-    return shards_for(len(diff.fetch), PER_SHARD)
+    return shards_for(len(set(diff.fetch).difference(moved)), PER_SHARD)
 
 
 def _served(state: SystemState, ids: list[str]) -> list[str]:
@@ -57,62 +66,55 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
     """Fetch, parse and store this shard's documents."""
     state = SystemState(corpus)
     wanted = share(state.documents.fetch, shard, shards)
-    with track("documents", len(wanted)) as progress:
-        for rows in _commits(_rows(corpus, state, wanted)):
+    jobs = [(source, state.listing.items(source.name, wanted)) for source in corpus.sources]
+    with track("documents", sum(len(items) for _, items in jobs)) as progress:
+        for rows in commits(_ingest(corpus, state, jobs)):
             writer.upsert(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
             progress.advance(len(rows))
 
 
-def _rows(corpus: Corpus, state: SystemState, wanted: Sequence[str]) -> Iterator[Row]:
-    kept = set(state.searchable["document_id"].to_pylist())
+def _ingest(corpus: Corpus, state: SystemState, jobs: Jobs) -> Iterator[Row]:
+    """Yield a row for every listed document: parsed, or why there is nothing to parse."""
+    maker = RowMaker(corpus, [document_id(source, item.key) for source, items in jobs for item in items])
+    listed = {document_id(source, item.key): (source, item) for source, items in jobs for item in items}
+    failures: SimpleQueue[Row] = SimpleQueue()
+    sizes = {source.name: (len(items), sum(item.size or 0 for item in items)) for source, items in jobs}
+    with track_sources("ingest", sizes) as progress, parser_pool(corpus.settings.parsing) as pool:
+        for parsed in pool.parse(_raws(corpus, jobs, maker, failures, progress)):
+            yield from _drained(failures)
+            source, item = listed[parsed.key]
+            yield maker.parsed(source, item, parsed)
+        yield from _drained(failures)
+
+
+def _raws(
+    corpus: Corpus,
+    jobs: Jobs,
+    maker: RowMaker,
+    failures: "SimpleQueue[Row]",
+    progress: SourceProgress,
+) -> Iterator[RawDocument]:
+    """Yield documents under their corpus-wide ids, and put failures aside."""
     budget = ByteBudget(corpus.settings.parsing.in_flight_mb << 20)
-    jobs = [(source, state.listing.items(source.name, wanted)) for source in corpus.sources]
-    for source, item, raw in fetch_all(jobs, budget=budget):
-        if not isinstance(raw, FetchFailure):
-            yield _parsed(corpus, source, raw)
-        elif (one := document_id(source, raw.key)) in kept:
-            log.warning("a document cannot be fetched; its last version is kept", document=one, reason=raw.reason)
+    for source, item, fetched in fetch_all(jobs, budget=budget):
+        if isinstance(fetched, FetchFailure):
+            failures.put(maker.unread(source, item, fetched))
         else:
-            yield _unread(corpus, source, raw, item.version)
+            if corpus.settings.keep_originals or source.keeps_originals:
+                originals.keep(corpus, fetched.data)
+            yield replace(fetched, key=document_id(source, item.key))
+        progress.advance(source.name, 1, 0 if isinstance(fetched, FetchFailure) else len(fetched.data))
 
 
-def _parsed(corpus: Corpus, source: Source, raw: RawDocument) -> Row:
-    document, limit = parse(raw, corpus.settings.parsing), corpus.settings.max_characters
-    status: str = document.status
-    reason = document.reason
-    if len(document.text) > limit:
-        status = "failed"
-        reason = f"{len(document.text):,} characters of text are more than the {limit:,} that max_characters allows"
-    ok = status in READABLE
-    return _row(corpus, source, raw.key, raw.version, document.media_type) | {
-        "status": status,
-        "reason": reason,
-        "bytes": len(raw.data),
-        "characters": len(document.text),
-        "text_hash": digest("document", document.title or "", document.text) if ok else None,
-        "title": document.title,
-        "text": document.text if ok else None,
-        "metadata": json.dumps(document.metadata, ensure_ascii=False, sort_keys=True),
-    }
+def _drained(failures: "SimpleQueue[Row]") -> Iterator[Row]:
+    while True:
+        try:
+            yield failures.get_nowait()
+        except Empty:
+            return
 
 
-def _unread(corpus: Corpus, source: Source, failure: FetchFailure, listed: str) -> Row:
-    outcome = {"status": "unread", "reason": failure.reason, "bytes": 0, "characters": 0}
-    return _row(corpus, source, failure.key, listed, "") | outcome
-
-
-def _row(corpus: Corpus, source: Source, key: str, version: str, media_type: str) -> Row:
-    return {
-        "document_id": document_id(source, key),
-        "source": source.name,
-        "key": key,
-        "version": version,
-        "fingerprint": document_fingerprint(corpus, source, media_type),
-        "media_type": media_type,
-    }
-
-
-def _commits(rows: Iterator[Row]) -> Iterator[list[Row]]:
+def commits(rows: Iterator[Row]) -> Iterator[list[Row]]:
     """Group rows so that a commit is bounded in rows and in text, whatever the size of a document."""
     group: list[Row] = []
     characters = 0
@@ -128,22 +130,36 @@ def _commits(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     """Count the outcomes. A document that changed while it was read is found by the next look."""
-    stored = corpus.store.rows(DOCUMENTS, ("document_id", "status", "text_hash", "characters", "bytes"))
+    columns = ("document_id", "source", "status", "text_hash", "characters", "bytes", "content_hash")
+    stored = corpus.store.rows(DOCUMENTS, columns)
     state = SystemState(corpus)
     if left := state.documents.missing:
         raise StoreError(f"corpus {corpus.name}: {len(left)} documents are listed but were not stored: {some(left)}")
-    statuses = stored["status"].to_pylist()
+    originals.clear(corpus, stored["content_hash"].to_pylist())
     texts = [
         f"{one}:{text}"
         for one, text in zip(stored["document_id"].to_pylist(), stored["text_hash"].to_pylist(), strict=True)
     ]
+    counts = _outcomes(stored)
+    log.info("phase", phase="complete", documents=stored.num_rows, sources=counts)
     return Materialised(
         stored.num_rows,
         set_digest(texts),
         {
-            **{status: statuses.count(status) for status in ("ok", "partial", "empty", "failed", "hostile", "unread")},
+            **{status: sum(one.get(status, 0) for one in counts.values()) for status in STATUSES},
+            "duplicates": stored.num_rows - stored["text_hash"].null_count - state.searchable.num_rows,
             "characters": pc.sum(stored["characters"]).as_py() or 0,
             "bytes": pc.sum(stored["bytes"]).as_py() or 0,
             "short_of_target": state.documents.short,
+            "unreachable_sources": len(state.listing.unreachable),
         },
     )
+
+
+def _outcomes(stored: pa.Table) -> dict[str, dict[str, Any]]:
+    """Return how many documents of each source came out how."""
+    counts: dict[str, dict[str, Any]] = {}
+    grouped = stored.group_by(["source", "status"]).aggregate([("document_id", "count")])
+    for row in grouped.to_pylist():
+        counts.setdefault(row["source"], {})[row["status"]] = row["document_id_count"]
+    return counts

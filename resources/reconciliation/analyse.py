@@ -99,10 +99,20 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
         "check the source",
         "{n} sources list nothing; nothing is removed for that",
     )
+    reasons = "; ".join(f"{name}: {error}" for name, error in sorted(state.listing.unreachable.items()))
+    yield from issue(
+        "source_unreachable",
+        Severity.HIGH,
+        "source",
+        sorted(state.listing.unreachable),
+        "check the source",
+        f"{{n}} sources cannot be listed, and nothing is removed for that ({_literal(reasons)})",
+    )
     table = state.candidate.documents
-    pairs = zip(table["document_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+    statuses = table["status"].to_pylist()
+    pairs = zip(table["document_id"].to_pylist(), statuses, strict=True)
     failed = sorted(one for one, status in pairs if status in ("failed", "hostile"))
-    systemic = state.corpus.settings.checks.is_systemic(len(failed) + len(diff.retry), table.num_rows)
+    systemic = state.corpus.settings.checks.is_systemic(len(failed) + statuses.count("unread"), table.num_rows)
     severity, blocked = (Severity.HIGH, ", too many to publish") if systemic else (Severity.LOW, "")
     yield from issue(
         "failed_documents",
@@ -115,6 +125,14 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
     yield from issue(
         "unread_documents", severity, "candidate", diff.retry, "fetch", "{n} documents could not be fetched" + blocked
     )
+    yield from issue(
+        "waiting_documents",
+        severity,
+        "source",
+        diff.waiting,
+        "wait, or sources retry",
+        "{n} documents failed and are tried again when their time has come" + blocked,
+    )
     bad = sorted(f"{name}/{one}" for name in ("documents", "chunks") for one in state.quarantine.get(name, ()))
     yield from issue(
         "quarantined_rows",
@@ -124,6 +142,11 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
         "see the failed check",
         "{n} rows broke their contract and are kept out",
     )
+
+
+def _literal(text: str) -> str:
+    """Return text for a description, in which braces mean nothing."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 @validator("chunks")

@@ -23,7 +23,7 @@ class DocumentsDiff:
     another parser or with other source options, `retry` could not be fetched last time, `gone` are stored but no longer
     listed.
     `short` is how many documents the sources lack of the target. `held`, by source, are no longer listed either, and
-    wait for a person's word (`brake`).
+    wait for a person's word (`brake`). `waiting` failed before and are not to be tried yet (`waiting`).
     """
 
     missing: list[str]
@@ -33,6 +33,7 @@ class DocumentsDiff:
     gone: list[str]
     short: int
     held: Mapping[str, list[str]] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
     @property
     def fetch(self) -> list[str]:

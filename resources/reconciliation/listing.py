@@ -3,17 +3,19 @@
 Reads sources only, never the store.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 
 from resources.corpus import Corpus
 from resources.parsing.base import parser_fingerprint
-from resources.sources.base import Source, SourceItem
+from resources.sources.base import EvaluationSource, Source, SourceItem
+from resources.sources.failures import ReadError
 from resources.sources.fetching import SOURCES_AT_A_TIME, list_source
 
 LISTING = pa.schema(
@@ -29,7 +31,10 @@ LISTING = pa.schema(
         ("principals", pa.list_(pa.string())),
     ]
 )
+
+log = structlog.get_logger(__name__)
 _ITEM = LISTING.names[2:]
+LISTING_NAMES = pa.schema([LISTING.field(name) for name in ("document_id", "source", "version")])
 
 
 def document_id(source: Source, key: str) -> str:
@@ -43,12 +48,31 @@ def document_fingerprint(corpus: Corpus, source: Source, media_type: str) -> str
     return f"{source.fingerprint}:{parser}:{corpus.settings.max_characters}"
 
 
+def judged_sources(corpus: Corpus) -> list[str]:
+    """Return the names of the sources whose documents are judged one by one."""
+    return [source.name for source in corpus.sources if isinstance(source, EvaluationSource)]
+
+
 @dataclass(frozen=True)
 class Listing:
-    """What the sources list now, as LISTING has it. `empty` names the sources that list nothing."""
+    """What the sources list now, as LISTING has it.
+
+    `empty` names the sources that list nothing, `unreachable` those that cannot be listed, with the reason.
+    """
 
     table: pa.Table
     empty: frozenset[str]
+    unreachable: Mapping[str, ReadError]
+
+    def with_unreachable(self, stored: pa.Table) -> pa.Table:
+        """Return document_id, source and version as listed, and as stored of sources that cannot be listed.
+
+        What cannot be seen is taken to be as it was, so a target counts it and nothing of it is removed.
+        """
+        names = ["document_id", "source", "version"]
+        unseen = stored.filter(pc.is_in(stored["source"], pa.array(list(self.unreachable), pa.string())))
+        parts = (self.table.select(names), unseen.select(names))
+        return pa.concat_tables([part.cast(LISTING_NAMES) for part in parts])
 
     def items(self, source: str, ids: Collection[str]) -> list[SourceItem]:
         """Return what a source lists of these documents, in the order of their ids."""
@@ -63,12 +87,24 @@ def _principals(listed: list[str] | None) -> tuple[str, ...] | None:
 
 
 def read_listing(corpus: Corpus) -> Listing:
-    """List every source of the corpus; SourceError when one cannot be reached."""
+    """List every source of the corpus, several at a time; one that cannot be listed does not keep the others."""
     with ThreadPoolExecutor(SOURCES_AT_A_TIME) as threads:
-        listed = list(threads.map(list_source, corpus.sources))
-    tables = [_table(source, items) for source, items in zip(corpus.sources, listed, strict=True)]
-    empty = (source.name for source, items in zip(corpus.sources, listed, strict=True) if not items)
-    return Listing(pa.concat_tables([LISTING.empty_table(), *tables]), frozenset(empty))
+        listed = list(threads.map(_listed, corpus.sources))
+    found = list(zip(corpus.sources, listed, strict=True))
+    tables = [_table(source, items) for source, items in found if not isinstance(items, ReadError)]
+    return Listing(
+        pa.concat_tables([LISTING.empty_table(), *tables]),
+        frozenset(source.name for source, items in found if items == []),
+        {source.name: items for source, items in found if isinstance(items, ReadError)},
+    )
+
+
+def _listed(source: Source) -> list[SourceItem] | ReadError:
+    try:
+        return list_source(source)
+    except ReadError as error:
+        log.warning("a source cannot be listed", source=source.name, failure=error.kind, reason=str(error))
+        return error
 
 
 def _table(source: Source, items: Sequence[SourceItem]) -> pa.Table:

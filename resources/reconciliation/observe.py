@@ -32,13 +32,25 @@ from resources.reconciliation.diff import (
     nothing_indexed,
     taken,
 )
-from resources.reconciliation.listing import Listing, document_fingerprint, read_listing
+from resources.reconciliation.duplicates import distinct, representatives
+from resources.reconciliation.listing import Listing, document_fingerprint, judged_sources, read_listing
 from resources.reconciliation.memory import Memory, read_memory
 from resources.reconciliation.vectors import drift_of, live_label
-from resources.store.snapshots import Manifest
+from resources.reconciliation.waiting import put_off
+from resources.store.snapshots import Manifest, now
 from resources.store.tables import CHUNKS, DOCUMENTS, QUARANTINE, Table, token_embeddings
 
-DOCUMENT_COLUMNS = ("document_id", "source", "version", "media_type", "status", "fingerprint", "text_hash")
+DOCUMENT_COLUMNS = (
+    "document_id",
+    "source",
+    "version",
+    "media_type",
+    "status",
+    "fingerprint",
+    "text_hash",
+    "next_try",
+    "principals",
+)
 CHUNK_COLUMNS = ("chunk_id", "document_id", "ordinal", "of", "text_hash", "tokens", "document_hash", "fingerprint")
 KINDS = ("dense", "bm25")
 EMBEDDING_COLUMNS = ("chunk_id", "text_hash", "n_tokens", "checksum")
@@ -86,8 +98,11 @@ class SystemState:
 
     @cached_property
     def listing(self) -> Listing:
-        """What the sources list."""
-        return read_listing(self.corpus)
+        """What the sources list; SourceError when none can be listed and nothing is stored either."""
+        listing = read_listing(self.corpus)
+        if len(listing.unreachable) == len(self.corpus.sources) and not self.candidate.documents.num_rows:
+            raise next(iter(listing.unreachable.values()))
+        return listing
 
     @cached_property
     def candidate(self) -> Tables:
@@ -172,22 +187,29 @@ class SystemState:
             if name in by_name
         }
         diff = documents_diff(
-            self.listing.table,
+            self.listing.with_unreachable(stored),
             stored,
             fingerprints=fingerprints,
             target=self.corpus.target.documents,
             protected=self.listing.empty,
         )
+        diff = put_off(diff, stored, unreachable=self.listing.unreachable, now=now())
         brake, confirmed = self.corpus.settings.brake, self.memory.confirmed
         gone, held = hold_removals(diff.gone, stored, brake=brake, confirmed=confirmed)
         return replace(diff, gone=gone, held=held)
 
     @cached_property
     def searchable(self) -> pa.Table:
-        """The documents that are to be found: document_id and text_hash."""
+        """The documents that are to be found: document_id, text_hash; the first of equal ones with equal readers."""
         table = self.candidate.documents
         readable = table.filter(pc.is_in(table["status"], pa.array(READABLE)))
-        return without(readable, "document_id", self.quarantine.get("documents"))
+        sound = without(readable, "document_id", self.quarantine.get("documents"))
+        return distinct(sound, apart=judged_sources(self.corpus))
+
+    @cached_property
+    def stands_for(self) -> dict[str, str]:
+        """Each document that can be found, itself or as the equal of another, with the one that is found for it."""
+        return representatives(self.candidate.documents, self.searchable)
 
     @cached_property
     def chunks(self) -> ChunksDiff:

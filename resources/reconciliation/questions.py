@@ -5,17 +5,22 @@ here (`resources.evaluation`).
 """
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import pyarrow.compute as pc
 
 from resources.corpus import Corpus
 from resources.errors import SettingsError
 from resources.evaluation import ragas_metrics
 from resources.evaluation.sample import fixed_sample
 from resources.identity import digest
-from resources.reconciliation.listing import document_id
-from resources.reconciliation.observe import SystemState
+from resources.reconciliation.duplicates import distinct, representatives
+from resources.reconciliation.listing import document_id, judged_sources
+from resources.reconciliation.observe import SystemState, without
 from resources.sources.base import EvaluationSource, JudgedQuery
+from resources.store.snapshots import Manifest
+from resources.store.tables import DOCUMENTS
 
 SMALL_CHANGE = 0.1
 
@@ -48,13 +53,13 @@ def questions(corpus: Corpus, state: SystemState) -> list[JudgedQuery]:
 
 def _question_sets(corpus: Corpus, state: SystemState) -> list[list[JudgedQuery]]:
     """Return the questions to ask, and the other set that the same candidate may have been asked before."""
-    everything = judged_queries(corpus, set(state.searchable["document_id"].to_pylist()))
+    everything = judged_queries(corpus, state.stands_for)
     sample = fixed_sample(everything, corpus.settings.evaluation.sample)
     return [sample, everything] if _is_small_change(state) else [everything, sample]
 
 
-def judged_queries(corpus: Corpus, documents: Container[str]) -> list[JudgedQuery]:
-    """Return the judged queries that one of these documents is relevant for, by document id.
+def judged_queries(corpus: Corpus, documents: Mapping[str, str]) -> list[JudgedQuery]:
+    """Return the judged queries that one of these documents is relevant for, by the id of the one found for it.
 
     From the settings' file when there is one, from the sources that have some otherwise.
     """
@@ -62,10 +67,18 @@ def judged_queries(corpus: Corpus, documents: Container[str]) -> list[JudgedQuer
     found = _from_file(corpus.base / file) if file is not None else _from_sources(corpus)
     kept = []
     for one in found:
-        relevant = {key: grade for key, grade in one.relevant.items() if grade > 0 and key in documents}
+        relevant = {documents[key]: grade for key, grade in one.relevant.items() if grade > 0 and key in documents}
         if relevant:
             kept.append(JudgedQuery(one.query_id, one.text, relevant))
     return kept
+
+
+def served_by(corpus: Corpus, manifest: Manifest) -> dict[str, str]:
+    """Return what `judged_queries` needs for a snapshot: the documents it serves, by the id of the one found for it."""
+    columns = ("document_id", "source", "text_hash", "principals", "status")
+    rows = corpus.store.rows(DOCUMENTS, columns, version=manifest.documents_version)
+    readable = without(rows.filter(pc.is_valid(rows["text_hash"])), "document_id", manifest.removed_documents)
+    return representatives(readable, distinct(readable, apart=judged_sources(corpus)))
 
 
 def _from_sources(corpus: Corpus) -> Iterator[JudgedQuery]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
 
-from resources.errors import SourceError
+from resources.errors import RagAssetsError, SourceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,13 @@ class HostileError(ReadError):
     strategy = Strategy()
 
 
+class UnlistableError(ReadError):
+    """The source itself says in its own words why it cannot be read."""
+
+    kind = "unlistable"
+    strategy = Strategy(later=True)
+
+
 class GoneError(ReadError):
     """The document was listed and is not there any more; the next listing says so."""
 
@@ -124,6 +131,7 @@ FAILURES: dict[str, type[ReadError]] = {
         HostileError,
         GoneError,
         ChangedError,
+        UnlistableError,
         ReadError,
     )
 }
@@ -182,6 +190,10 @@ def classify(error: BaseException, what: str) -> ReadError:
     """Return the failure that an exception stands for, with `what` (a document or a place) in its message."""
     if isinstance(error, ReadError):
         return error
+    if isinstance(error, SourceError):
+        return UnlistableError(str(error))
+    if isinstance(error, RagAssetsError):
+        raise error
     chain = list(_chain(error))
     rules = (_by_code, _by_status, _by_type)
     failure = next((found for rule in rules for one in chain if (found := rule(one)) is not None), ReadError)

@@ -42,8 +42,16 @@ class CorpusStore(Protocol):
         """The folder of what audits keep: calibrations of models. Losing it costs work, never correctness."""
         ...
 
+    @property
+    def originals(self) -> Path:
+        """The folder of documents' bytes as they were fetched, named for their hash."""
+        ...
+
     def create(self) -> None:
-        """Mark the place as ours; refuse one that holds something else. Idempotent."""
+        """Mark the place as ours and bring an older schema up to date; refuse one that holds something else.
+
+        Idempotent. To be called with the corpus's lease, or before it exists.
+        """
         ...
 
     def version(self, table: Table) -> int:

@@ -12,6 +12,17 @@ def write_atomically(path: Path, content: str) -> None:
     sync_folder(path.parent)
 
 
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, as `write_atomically` does."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(temporary).replace(path)
+    sync_folder(path.parent)
+
+
 def create_exclusively(path: Path, content: str) -> bool:
     """Create `path` with `content` unless it exists; return whether this call created it.
 

@@ -19,7 +19,7 @@ from resources.errors import StoreError
 from resources.store.files import write_atomically
 from resources.store.lease import Lease
 from resources.store.snapshots import Snapshots
-from resources.store.tables import SCHEMA_VERSION, Table
+from resources.store.tables import DOCUMENTS, SCHEMA_VERSION, Table
 
 if TYPE_CHECKING:
     import lance
@@ -57,18 +57,33 @@ class LanceStore:
     def audits(self) -> Path:
         return self.folder / "audits"
 
+    @property
+    def originals(self) -> Path:
+        return self.folder / "originals"
+
     def create(self) -> None:
-        if (self.folder / MARKER).exists():
-            return
+        marker = self.folder / MARKER
+        if marker.exists():
+            if self._check_marker() == SCHEMA_VERSION:
+                return
+            self._add_columns(DOCUMENTS)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                self.folder / MARKER, json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION})
-            )
+            write_atomically(marker, json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION}))
         except OSError as error:
             raise StoreError(f"corpus {self.corpus}: cannot create {self.folder}: {error.strerror}") from error
 
-    def _check_marker(self) -> None:
+    def _add_columns(self, table: Table) -> None:
+        """Give a table of an older schema the columns it lacks, all null; no row is written."""
+        dataset = self._open(table, None)
+        if dataset is not None:
+            present = set(dataset.schema.names)
+            if lacking := [field for field in table.schema if field.name not in present]:
+                with _writing(self.corpus, table):
+                    dataset.add_columns(pa.schema(lacking))
+
+    def _check_marker(self) -> int:
+        """Return the store's schema version; StoreError for a folder that is not ours, or of a newer software."""
         marker = self.folder / MARKER
         if not marker.is_file():
             if any(self.folder.iterdir()):
@@ -76,9 +91,9 @@ class LanceStore:
                     f"corpus {self.corpus}: {self.folder} holds files but no {MARKER}, so it is not ours; "
                     "choose another RAG_HOME or corpus name"
                 )
-            return
+            return SCHEMA_VERSION
         try:
-            found = json.loads(marker.read_text("utf-8"))["schema_version"]
+            found: int = json.loads(marker.read_text("utf-8"))["schema_version"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
                 f"corpus {self.corpus}: {marker} cannot be read ({error}); restore it or move the folder away"
@@ -88,6 +103,7 @@ class LanceStore:
                 f"corpus {self.corpus}: its store has schema version {found}, this software knows "
                 f"{SCHEMA_VERSION}; upgrade rag-assets"
             )
+        return found
 
     def version(self, table: Table) -> int:
         dataset = self._open(table, None)
@@ -99,7 +115,7 @@ class LanceStore:
         if dataset is None:
             return wanted.empty_table()
         with _reading(self.corpus, table):
-            return dataset.to_table(columns=list(columns))
+            return _with_nulls(dataset.to_table(columns=_present(dataset, columns)), wanted)
 
     def batches(
         self, table: Table, columns: Sequence[str], *, version: int | None = None, keys: Sequence[str] | None = None
@@ -108,13 +124,15 @@ class LanceStore:
         if dataset is None:
             return
         with _reading(self.corpus, table):
+            wanted, present = pa.schema([table.schema.field(name) for name in columns]), _present(dataset, columns)
             if keys is None:
-                yield from dataset.to_batches(columns=list(columns), batch_size=BATCH_ROWS)
+                for batch in dataset.to_batches(columns=present, batch_size=BATCH_ROWS):
+                    yield _with_nulls(batch, wanted)
                 return
             row_ids = self._rows_by_key(table, dataset).find(keys)
             for start in range(0, len(row_ids), BATCH_ROWS):
                 chosen = row_ids[start : start + BATCH_ROWS].tolist()
-                yield from dataset._take_rows(chosen, columns=list(columns)).to_batches()
+                yield from _with_nulls(dataset._take_rows(chosen, columns=present), wanted).to_batches()
 
     def take(self, table: Table, columns: Sequence[str], keys: Sequence[str], *, version: int) -> pa.Table:
         known = self._by_key.get((table.name, version))
@@ -199,6 +217,23 @@ class LanceStore:
         path = self._path(table)
         path.parent.mkdir(parents=True, exist_ok=True)
         return lance.write_dataset(table.schema.empty_table(), path, schema=table.schema, mode="create")
+
+
+def _present(dataset: "lance.LanceDataset", columns: Sequence[str]) -> list[str]:
+    """Return those columns that this version of the table has; an older schema may lack some."""
+    there = set(dataset.schema.names)
+    return [name for name in columns if name in there]
+
+
+def _with_nulls(rows: Any, wanted: pa.Schema) -> Any:
+    """Return rows (a table or a batch) with the columns of `wanted`, null where an older schema lacks them."""
+    if rows.schema.names == wanted.names:
+        return rows
+    columns = [
+        rows.column(field.name) if field.name in rows.schema.names else pa.nulls(rows.num_rows, field.type)
+        for field in wanted
+    ]
+    return type(rows).from_arrays(columns, schema=wanted)
 
 
 class _RowsByKey:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ DOCUMENTS = Table(
                 "status",
                 pa.string(),
                 "ok | partial (some pages failed, the text of the rest) | empty (valid, without text) | "
-                "failed (cannot be parsed) | hostile (refused) | unread (could not be fetched)",
+                "failed (cannot be parsed) | hostile (refused) | unread (could not be fetched) | "
+                "forgotten (given up by a person)",
             ),
             _column("reason", pa.string(), "why it is not ok", nullable=True),
             _column("media_type", pa.string()),
@@ -52,6 +53,15 @@ DOCUMENTS = Table(
             _column("title", pa.string(), nullable=True),
             _column("text", pa.large_string(), nullable=True),
             _column("metadata", pa.string(), "JSON", nullable=True),
+            _column("failure", pa.string(), "class of the last failure; null when there was none", nullable=True),
+            _column("attempts", pa.int32(), "failed in a row", nullable=True),
+            _column("next_try", pa.string(), "ISO time; null: when it or its parser changes", nullable=True),
+            _column("modified", pa.string(), "ISO time, by its source", nullable=True),
+            _column("checksum", pa.string(), "by its source: equal means equal bytes", nullable=True),
+            _column("content_hash", pa.string(), "of the bytes", nullable=True),
+            _column("url", pa.string(), "where a person finds it", nullable=True),
+            _column("principals", pa.list_(pa.string()), "who may read it; null: all of the corpus", nullable=True),
+            _column("simhash", pa.int64(), "of the text's words; near means alike", nullable=True),
         ]
     ),
 )
