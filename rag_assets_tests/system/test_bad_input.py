@@ -100,7 +100,9 @@ def test_a_source_that_is_suddenly_empty_or_gone_removes_nothing(project, docume
     assert project.run("ensure", "search-ready", "--source", "folder:docs", "--auto-fix").code == 0
     aside = project.folder / "aside"
     documents.rename(aside)
-    fails(project.run("ensure", "search-ready", "--auto-fix"), "no such folder")
+    gone = project.run("ensure", "search-ready", "--auto-fix", "--json")
+    assert gone.code == 1 and [issue["type"] for issue in gone.json["issues"]] == ["source_unreachable"]
+    assert "no such folder" in gone.json["issues"][0]["description"]
     documents.mkdir()
     emptied = project.run("ensure", "search-ready", "--auto-fix", "--json")
     assert emptied.code == 1
