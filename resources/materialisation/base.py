@@ -1,12 +1,14 @@
 """The shape that all materialisations share. What is particular to an asset belongs in its own module."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import uuid4
 
 from resources.corpus import Corpus
 from resources.identity import shard_of
-from resources.store.writer import CorpusWriter
+from resources.store.writer import CorpusWriter, writing
 
 MetricValue = int | float | str
 
@@ -55,3 +57,14 @@ def some(ids: list[str]) -> str:
     """Name a few ids in an error message."""
     shown = ", ".join(ids[:3])
     return f"{shown} and {len(ids) - 3} more" if len(ids) > 3 else shown
+
+
+@contextmanager
+def writing_by_hand(corpus: Corpus) -> Iterator[CorpusWriter]:
+    """Write outside a Dagster run: under a lease of its own, given back at the end."""
+    owner = f"command-{uuid4().hex[:12]}"
+    try:
+        with writing(corpus.store, owner, wait=corpus.settings.lease_wait.total_seconds()) as writer:
+            yield writer
+    finally:
+        corpus.store.lease.release(owner)

@@ -2,16 +2,12 @@
 unpinned.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from uuid import uuid4
-
 from resources.corpus import Corpus
 from resources.errors import NoSnapshotError
+from resources.materialisation.base import writing_by_hand
 from resources.retrieval.snapshot import SnapshotView, served_documents
 from resources.store.snapshots import Manifest
 from resources.store.tables import DOCUMENTS
-from resources.store.writer import CorpusWriter, writing
 
 
 def roll_back(corpus: Corpus, number: int) -> Manifest:
@@ -24,7 +20,7 @@ def roll_back(corpus: Corpus, number: int) -> Manifest:
     wanted = store.snapshots.read(number)
     view = SnapshotView(store, wanted)
     _ = view.dense, view.bm25, view.encoder
-    with _writing(corpus) as writer:
+    with writing_by_hand(corpus) as writer:
         kept = set(store.rows(DOCUMENTS, ("document_id",))["document_id"].to_pylist())
         removed = {*wanted.removed_documents, *(served_documents(store, wanted).keys() - kept)}
         changes = {"kind": "rollback", "run": writer.run, "pinned": True, "restored_from": number}
@@ -34,19 +30,8 @@ def roll_back(corpus: Corpus, number: int) -> Manifest:
 def unpin(corpus: Corpus) -> Manifest:
     """Let the next run publish over live."""
     snapshots = corpus.store.snapshots
-    with _writing(corpus) as writer:
+    with writing_by_hand(corpus) as writer:
         live = snapshots.live()
         if live is None:
             raise NoSnapshotError(f"corpus {corpus.name} has no snapshot, so none is pinned")
         return writer.publish(snapshots.successor(live, run=writer.run, pinned=False)) if live.pinned else live
-
-
-@contextmanager
-def _writing(corpus: Corpus) -> Iterator[CorpusWriter]:
-    """Write outside a Dagster run: under a lease of its own, given back at the end."""
-    owner = f"command-{uuid4().hex[:12]}"
-    try:
-        with writing(corpus.store, owner, wait=corpus.settings.lease_wait.total_seconds()) as writer:
-            yield writer
-    finally:
-        corpus.store.lease.release(owner)

@@ -48,10 +48,11 @@ class CorpusStore(Protocol):
         ...
 
     def create(self) -> None:
-        """Mark the place as ours and bring an older schema up to date; refuse one that holds something else.
+        """Mark the place as ours; refuse one that holds something else. Idempotent."""
+        ...
 
-        Idempotent. To be called with the corpus's lease, or before it exists.
-        """
+    def upgrade(self) -> None:
+        """Bring an older schema up to date; nothing is rewritten. Idempotent, to be called with the lease in hand."""
         ...
 
     def version(self, table: Table) -> int:

@@ -62,14 +62,19 @@ class LanceStore:
         return self.folder / "originals"
 
     def create(self) -> None:
-        marker = self.folder / MARKER
-        if marker.exists():
-            if self._check_marker() == SCHEMA_VERSION:
-                return
+        if not (self.folder / MARKER).exists():
+            self._mark()
+
+    def upgrade(self) -> None:
+        if self._check_marker() < SCHEMA_VERSION:
             self._add_columns(DOCUMENTS)
+            self._mark()
+
+    def _mark(self) -> None:
+        content = json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION})
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(marker, json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION}))
+            write_atomically(self.folder / MARKER, content)
         except OSError as error:
             raise StoreError(f"corpus {self.corpus}: cannot create {self.folder}: {error.strerror}") from error
 

@@ -61,4 +61,5 @@ def writing(
     """
     store.create()
     with store.lease.acquire(run, wait=wait, is_gone=is_gone) as held:
+        store.upgrade()
         yield CorpusWriter(store, held)
