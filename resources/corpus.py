@@ -123,6 +123,7 @@ def _open(options: Mapping[str, Any], base: Path, where: str) -> Source:
     if not isinstance(kind, str):
         raise SettingsError(f"{where}: `type:` is missing; it says what kind of source this is")
     name = rest.pop("name", kind)
-    if isinstance(path := rest.get("path"), str) and "://" not in path:
-        rest["path"] = str((base / Path(path).expanduser()).resolve())
+    for key in ("path", "credentials"):
+        if isinstance(path := rest.get(key), str) and "://" not in path:
+            rest[key] = str((base / Path(path).expanduser()).resolve())
     return open_source(kind, str(name), rest)

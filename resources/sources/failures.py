@@ -31,7 +31,10 @@ class Strategy:
 
 
 class ReadError(SourceError):
-    """Base of the taxonomy; `retry_after` is how many seconds the other side asked to wait, if it did."""
+    """Base of the taxonomy; `retry_after` is how many seconds the other side asked to wait, if it did.
+
+    `final`: it was tried again as often as its strategy allows, so that no outer layer does so once more.
+    """
 
     kind: ClassVar[str] = "unknown"
     strategy: ClassVar[Strategy] = Strategy(attempts=2, later=True, breaks=5)
@@ -39,6 +42,7 @@ class ReadError(SourceError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.final = False
 
 
 class AuthenticationError(ReadError):
@@ -163,6 +167,8 @@ _BY_CODE: dict[str, type[ReadError]] = {
     "AuthenticationFailed": AuthenticationError,
     "InvalidAuthenticationInfo": AuthenticationError,
     "authError": AuthenticationError,
+    "dailyLimitExceeded": RateLimitError,
+    "exportSizeLimitExceeded": ExhaustionError,
     "AccessDenied": PermissionDeniedError,
     "InvalidObjectState": UnsupportedError,  # archived to a tier that must be restored first
 }

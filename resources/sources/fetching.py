@@ -134,7 +134,7 @@ class Throttle:
 
 
 def retrying(
-    call: Callable[[], T], what: str, *, pause: float = BASE_PAUSE, stopped: threading.Event | None = None
+    call: Callable[[], T], what: str, *, pause: float | None = None, stopped: threading.Event | None = None
 ) -> T:
     """Return `call()`, tried again as the strategy of its failure says; ReadError when that did not help.
 
@@ -142,6 +142,7 @@ def retrying(
     than the other side's Retry-After.
     """
     halt = stopped or threading.Event()
+    shortest = BASE_PAUSE if pause is None else pause
 
     def attempt() -> T:
         try:
@@ -152,10 +153,12 @@ def retrying(
     def enough(state: tenacity.RetryCallState) -> bool:
         failure = _failure(state)
         too_long = (failure.retry_after or 0) > LONGEST_RETRY_AFTER
-        return halt.is_set() or too_long or state.attempt_number >= failure.strategy.attempts
+        if halt.is_set() or too_long or state.attempt_number >= failure.strategy.attempts:
+            failure.final = True
+        return failure.final
 
     def wait(state: tenacity.RetryCallState) -> float:
-        longest = min(LONGEST_PAUSE, pause * 2**state.attempt_number)
+        longest = min(LONGEST_PAUSE, shortest * 2**state.attempt_number)
         return max(_failure(state).retry_after or 0, random.uniform(0, longest))
 
     def sleep(seconds: float) -> None:
@@ -176,7 +179,30 @@ def _failure(state: tenacity.RetryCallState) -> ReadError:
     return error
 
 
-def list_source(source: Source, *, pause: float = BASE_PAUSE) -> list[SourceItem]:
+class Paced:
+    """Calls to one source beside `fetch_all`, such as the pages of a listing: within its rate, and tried again."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._throttle = Throttle(pace, threading.Event())
+
+    def __call__(self, call: Callable[[], T], what: str) -> T:
+        """Return `call()`, as `retrying` does."""
+
+        def attempt() -> T:
+            self._throttle.enter()
+            failure: ReadError | None = None
+            try:
+                return call()
+            except Exception as error:
+                failure = classify(error, what)
+                raise failure from error
+            finally:
+                self._throttle.leave(failure)
+
+        return retrying(attempt, what)
+
+
+def list_source(source: Source, *, pause: float | None = None) -> list[SourceItem]:
     """Return everything a source lists. ReadError (or the source's own SourceError) when it cannot be listed."""
     return retrying(lambda: list(source.discover()), f"source {source.name}", pause=pause)
 
@@ -216,7 +242,7 @@ def fetch_all(
     jobs: Sequence[tuple[Source, Sequence[SourceItem]]],
     *,
     budget: ByteBudget | None = None,
-    pause: float = BASE_PAUSE,
+    pause: float | None = None,
 ) -> Iterator[Outcome]:
     """Yield one outcome for each listed document of each job, as they arrive.
 
@@ -241,7 +267,7 @@ def fetch_all(
 class _Fetcher:
     """The threads behind `fetch_all`."""
 
-    def __init__(self, budget: ByteBudget, pause: float) -> None:
+    def __init__(self, budget: ByteBudget, pause: float | None) -> None:
         self.budget = budget
         self.pause = pause
         self.stopped = threading.Event()

@@ -42,7 +42,7 @@ class ObjectStoreSource:
     keeps_originals = False
     type: ClassVar[str]
     scheme: ClassVar[str]
-    package: ClassVar[str]
+    implementation: ClassVar[tuple[str, str]]
     # Whether the library itself refuses to go on reading an object that changed.
     pinned_reads: ClassVar[bool] = False
 
@@ -77,11 +77,9 @@ class ObjectStoreSource:
 
     @cached_property
     def _files(self) -> Any:
-        fsspec = require("fsspec", self.type, self.type)
-        require(self.package, self.type, self.type)
-        files = fsspec.filesystem(self.scheme, skip_instance_cache=True, use_listings_cache=False, **self._arguments())
-        files.retries = 1  # `fetching` retries, and it knows for how long
-        return files
+        module, name = self.implementation
+        make = getattr(require(module, self.type, self.type), name)
+        return make(skip_instance_cache=True, use_listings_cache=False, **self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -123,9 +121,15 @@ class S3Source(ObjectStoreSource):
     Options = S3Options
     type = "s3"
     scheme = "s3"
-    package = "s3fs"
+    implementation = ("s3fs", "S3FileSystem")
     pinned_reads = True
     _options: S3Options
+
+    @cached_property
+    def _files(self) -> Any:
+        files = super()._files
+        files.retries = 1  # `fetching` retries, and it knows for how long
+        return files
 
     def _arguments(self) -> dict[str, Any]:
         options = self._options
@@ -168,7 +172,7 @@ class AzureSource(ObjectStoreSource):
     Options = AzureOptions
     type = "azure"
     scheme = "az"
-    package = "adlfs"
+    implementation = ("adlfs", "AzureBlobFileSystem")
     _options: AzureOptions
 
     def _arguments(self) -> dict[str, Any]:
@@ -203,12 +207,16 @@ class GcsOptions(ObjectStoreOptions):
 
 @register_source("gcs")
 class GcsSource(ObjectStoreSource):
-    """Google Cloud Storage."""
+    """Google Cloud Storage.
+
+    By gcsfs's plain class: the one that fsspec would choose asks each bucket for its layout first, by another protocol
+    and with a permission of its own.
+    """
 
     Options = GcsOptions
     type = "gcs"
     scheme = "gs"
-    package = "gcsfs"
+    implementation = ("gcsfs.core", "GCSFileSystem")
     _options: GcsOptions
 
     def _arguments(self) -> dict[str, Any]:

@@ -26,6 +26,9 @@ BUILT_IN = {
     "file": "folder",
     "folder": "folder",
     "gcs": "object_store",
+    "gdrive": "gdrive",
+    "http": "http",
+    "pmc": "pmc",
     "pydoc": "pydoc",
     "s3": "object_store",
 }

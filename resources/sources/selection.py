@@ -40,9 +40,9 @@ class Selection:
         self._include = pathspec.GitIgnoreSpec.from_lines(options.include) if options.include else None
         self._exclude = pathspec.GitIgnoreSpec.from_lines(options.exclude) if options.exclude else None
 
-    def wants(self, key: str) -> bool:
-        """Whether a document of this name is wanted."""
-        included = self._include.match_file(key) if self._include else media_type_of(key) is not None
+    def wants(self, key: str, *, any_type: bool = False) -> bool:
+        """Whether a document of this name is wanted; with `any_type`, without `include` also if no parser knows it."""
+        included = self._include.match_file(key) if self._include else any_type or media_type_of(key) is not None
         return included and not (self._exclude and self._exclude.match_file(key))
 
     def enters(self, folder: str) -> bool:
