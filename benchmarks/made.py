@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +33,15 @@ from resources.reconciliation.analyse import analyse, holds
 from resources.reconciliation.observe import SystemState
 from resources.settings import Settings, load_settings
 from resources.store.tables import CHUNKS, DOCUMENTS
-from resources.store.writer import CorpusWriter, writing
+from resources.store.writer import writing
 
 NAME = "bench"
+MADE = "made.json"
 Floats = npt.NDArray[np.float32]
 
 TOPICS = 5_000
-LATENT = 64
-WITHIN = 0.9
+LATENT = 24
+WITHIN = 0.7
 NOISE = 0.25
 TOKEN_POOL = 20_000
 BLOCK = 50_000
@@ -92,8 +94,9 @@ def once(folder: Path, make: Callable[[Path], object]) -> Path:
 class Cloud:
     """Unit vectors that are not trivially easy to search, like real embeddings.
 
-    5,000 overlapping topics of uneven size (Zipf) in 64 latent dimensions, mapped to all dimensions, plus noise in
-    all of them: neighbours cross topics, and an IVF index has to probe many lists to find them.
+    5,000 overlapping topics of uneven size (Zipf) in 24 latent dimensions, mapped to all dimensions, plus noise in
+    all of them. The numbers are chosen so that an IVF index of 33,500 of them misses as much as one of as many sentence
+    embeddings does: recall@10 is 0.979 with 64 probes and 0.986 with 96, of real ones 0.975 to 0.989.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -128,6 +131,7 @@ def synthetic(folder: Path, shape: Shape) -> Settings:
     """Make a published corpus: documents by their stage, chunks and vectors written, indexes by their stages.
 
     Chunks are sentences of real text in random order, pooled vectors come from a `Cloud`, token vectors are random.
+    Nothing is evaluated. How long the indexes took is left in `made.json`.
     """
     texts = folder / "texts"
     for number in range(shape.chunks // shape.per_document):
@@ -144,16 +148,15 @@ def synthetic(folder: Path, shape: Shape) -> Settings:
             writer.upsert(CHUNKS, chunks)
             writer.upsert(corpus.embeddings, embeddings)
             print(f"  {min((number + 1) * BLOCK, shape.chunks):,} chunks written", flush=True)
-        make_dense(corpus, writer)
-        make_bm25(corpus, writer)
-        publish(corpus, writer)
+        seconds = {}
+        for make in (make_dense, make_bm25):
+            start = time.perf_counter()
+            make(corpus, writer)
+            seconds[f"{make.__name__}_seconds"] = round(time.perf_counter() - start, 1)
+        writer.publish(candidate_manifest(SystemState(corpus), writer.run))
     corpus.store.lease.release("benchmark")
+    (folder / MADE).write_text(json.dumps(seconds), "utf-8")
     return loaded
-
-
-def publish(corpus: Corpus, writer: CorpusWriter) -> None:
-    """Make the candidate live without evaluating it."""
-    writer.publish(candidate_manifest(SystemState(corpus), writer.run))
 
 
 def _rows(corpus: Corpus, shape: Shape) -> Iterator[tuple[pa.Table, pa.Table]]:

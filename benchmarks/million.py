@@ -3,6 +3,7 @@
 The corpus is synthetic (`made.synthetic`): vectors of a `Cloud`, short texts, four token vectors a chunk.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,10 +35,9 @@ def run(work: Path, full: bool) -> Iterator[Row]:
     """Make the corpus, unless it is there, and measure on it in processes of their own."""
     chunks, asked, passes = (1_000_000, 500, 5) if full else (60_000, 200, 3)
     folder = work.parent / f"million-{chunks}"
-    start = time.perf_counter()
     made.once(folder, lambda draft: in_child(make, draft, chunks))
-    seconds = round(time.perf_counter() - start)
-    yield from _search(open_corpus(made.reopened(folder), made.NAME), asked, passes, {"made_in_s": seconds})
+    facts = json.loads((folder / made.MADE).read_text("utf-8"))
+    yield from _search(open_corpus(made.reopened(folder), made.NAME), asked, passes, facts)
     looked = in_child(look, folder, passes, profile=measure.profiling)
     what = f"a look at {chunks:,} healthy chunks"
     yield Row(what, "s", looked.seconds, most=2, profile=looked.profile)
