@@ -1,4 +1,4 @@
-"""Real text to measure on: PubMedQA's abstracts, passages of PMC articles, Python's own documentation.
+"""Real text to measure on: PubMedQA's abstracts, passages of PMC articles, Python's help topics.
 
 The collections lie beside the checkout in `shared/data` and are no part of the project. Corpora are made of them in
 `made`.
@@ -11,12 +11,11 @@ import tarfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from pydoc_data.topics import topics
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 from benchmarks.measure import MissingDataError
-from resources.sources.base import RawDocument
-from resources.sources.registry import open_source
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SEED = 20
@@ -65,7 +64,7 @@ def beir(folder: Path, documents: int) -> Path:
 
 @cache
 def mixture() -> list[tuple[str, str]]:
-    """Return (name, text) of abstracts, PMC paragraphs and Python's docs, shuffled: any stretch is the same mixture."""
+    """Return (name, text): abstracts, paragraphs of PMC and of Python's help; any stretch is the same mixture."""
     found = [(f"pubmedqa-{key}", text) for key, text in pubmedqa().items()]
     found += [(f"pmc-{number:05d}", text) for number, text in enumerate(_pmc())]
     found += [(f"pydoc-{number:05d}", text) for number, text in enumerate(_pydoc())]
@@ -86,10 +85,8 @@ def _pmc() -> Iterator[str]:
 
 
 def _pydoc() -> Iterator[str]:
-    source = open_source("pydoc", "pydoc", {})
-    for one in source.fetch([item.key for item in source.discover()]):
-        if isinstance(one, RawDocument) and len(one.data) >= SHORTEST_PASSAGE:
-            yield one.data.decode()
+    for text in topics.values():
+        yield from (one for one in text.split("\n\n") if len(one) >= SHORTEST_PASSAGE)
 
 
 @cache
