@@ -11,6 +11,7 @@ from benchmarks import data, made
 from benchmarks.made import Shape
 from benchmarks.measure import Row, WrongAnswerError, interleaved
 from resources.corpus import open_corpus
+from resources.index.dense import PROBES
 from resources.index.generation import read_manifest
 from resources.index.segments import ANALYSER, FIELDS, FOLDER, analyser
 from resources.retrieval.pipelines import retrieve
@@ -103,7 +104,7 @@ def by_hand_dense(view: SnapshotView) -> Callable[[np.ndarray, int], list[Any]]:
     shards = [faiss.read_index(str(path / f"{part.name}.faiss"), faiss.IO_FLAG_MMAP_IFC) for part in manifest.parts]
     for shard in shards:
         if isinstance(shard, faiss.IndexIVF):
-            shard.nprobe = min(manifest.parameters["probes"], shard.nlist)
+            shard.nprobe = min(PROBES, shard.nlist)
     return lambda query, k: [shard.search(query, k) for shard in shards]
 
 
