@@ -1,7 +1,11 @@
 import json
 import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks import __main__ as command
@@ -58,6 +62,28 @@ def test_peak_memory_is_that_of_the_child_alone():
     held = bytearray(b"x" * (300 << 20))
     assert 50 < in_child(_fill, 50) < 150
     assert len(held) == 300 << 20
+
+
+def _sleep(pid_file):
+    pid_file.write_text(str(os.getpid()), "utf-8")
+    time.sleep(600)
+
+
+def test_a_killed_command_leaves_no_process_behind(tmp_path):
+    file = tmp_path / "pid"
+    code = f"from pathlib import Path; from {__name__} import _sleep, in_child; in_child(_sleep, Path({str(file)!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) as parent:
+        wait_until(lambda: file.exists() and file.read_text("utf-8"))
+        child = psutil.Process(int(file.read_text("utf-8")))
+        parent.kill()
+    child.wait(timeout=60)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_benchmark_that_fails_leaves_the_others_and_the_exit_code(tmp_path, monkeypatch, capsys):
