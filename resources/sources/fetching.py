@@ -99,6 +99,11 @@ class Throttle:
         self._failed_in_a_row = 0
         self.broken_by: ReadError | None = None
 
+    @property
+    def allowed(self) -> int:
+        """How many documents may be read at a time right now."""
+        return self._allowed
+
     def enter(self) -> None:
         """Wait for a place and for the next moment that `rate` allows."""
         with self._condition:
