@@ -4,16 +4,24 @@ import multiprocessing
 import os
 import time
 from importlib.resources import files
+from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import pytest
+from sqlalchemy import text
 
-from rag_assets.instance import open_instance, prepare, write_environment
+from rag_assets.instance import open_instance, prepare, storage_kept_open, write_environment
 from rag_assets.partitions import CORPUS
 from resources.settings import load_settings
 from sensors.dead_runs import free_dead_runs, process_tags
 
 POOL = "held"
+
+
+@dg.asset
+def _asset() -> None:
+    pass
 
 
 @pytest.fixture
@@ -121,3 +129,23 @@ def test_a_killed_run_is_reported_failed_and_a_living_one_left_alone(settings):
 
 def slots(instance):
     return set(instance.event_log_storage.get_concurrency_info(POOL).active_run_ids)
+
+
+def test_a_runs_storage_is_kept_open_and_left_as_it_was(settings):
+    with open_instance(settings) as instance:
+        run_id = str(uuid4())
+        storage = instance.event_log_storage
+
+        def waits_for_the_disk():
+            with storage.index_connection() as connection:
+                return connection.execute(text("PRAGMA synchronous")).scalar() == 2
+
+        assert waits_for_the_disk()
+        with storage_kept_open(instance, run_id):
+            assert not waits_for_the_disk()
+            job = dg.Definitions([_asset]).resolve_implicit_global_asset_job_def()
+            assert job.execute_in_process(instance=instance, run_id=run_id).success
+            assert Path(f"{storage.path_for_shard(run_id)}-wal").exists()
+        assert waits_for_the_disk()
+        assert not Path(f"{storage.path_for_shard(run_id)}-wal").exists()
+        assert [one.dagster_event_type for one in instance.all_logs(run_id)][-1] == dg.DagsterEventType.RUN_SUCCESS
