@@ -137,7 +137,8 @@ def quieten() -> None:
 def interleaved(calls: Sequence[Callable[[T], object]], items: Sequence[T], passes: int) -> Times:
     """Time every call on every item, `passes` times over, one after the other in changing order.
 
-    Whatever else the machine does then disturbs all of them alike. One round over a few items warms up first.
+    Whatever else the machine does then disturbs all of them alike, and none is always asked right after another that
+    has just warmed the caches for the same item. One round over a few items warms up first.
     """
     for item in items[: max(1, len(items) // 10)]:
         for call in calls:
@@ -145,8 +146,9 @@ def interleaved(calls: Sequence[Callable[[T], object]], items: Sequence[T], pass
     seconds = np.empty((len(calls), passes, len(items)))
     for turn in range(passes):
         for at, item in enumerate(items):
+            first, backwards = (at + turn) % len(calls), (at + turn) // len(calls) % 2
             for step in range(len(calls)):
-                one = (step + at + turn) % len(calls)
+                one = (first + (-step if backwards else step)) % len(calls)
                 start = time.perf_counter()
                 calls[one](item)
                 seconds[one, turn, at] = time.perf_counter() - start
