@@ -114,14 +114,22 @@ def spread(values: Sequence[float]) -> list[float] | None:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds by call, pass and item, and where the first call spends its time (when that is asked for)."""
+    """Seconds by call, pass and item, of wall clock and of this process's cores, and where the first call spends its
+    time (when that is asked for).
+    """
 
     seconds: npt.NDArray[np.float64]
+    busy: npt.NDArray[np.float64]
     profile: str
 
     def per_pass(self, call: int, unit: str, percentile: float = 50) -> list[float]:
         """Return, for each pass, this percentile over the items."""
         return (np.percentile(self.seconds[call], percentile, axis=1) * SCALE[unit]).tolist()
+
+    def cpu(self, unit: str, baseline: int = 1) -> dict[str, float]:
+        """Return the median time on the cores, ours and the baseline's: what is left when nobody else is at work."""
+        ours, theirs = (float(f"{np.median(self.busy[call]) * SCALE[unit]:.4g}") for call in (0, baseline))
+        return {f"cpu_{unit}": ours, f"baseline_cpu_{unit}": theirs}
 
 
 profiling = False
@@ -144,16 +152,18 @@ def interleaved(calls: Sequence[Callable[[T], object]], items: Sequence[T], pass
         for call in calls:
             call(item)
     seconds = np.empty((len(calls), passes, len(items)))
+    busy = np.empty_like(seconds)
     for turn in range(passes):
         for at, item in enumerate(items):
             first, backwards = (at + turn) % len(calls), (at + turn) // len(calls) % 2
             for step in range(len(calls)):
                 one = (first + (-step if backwards else step)) % len(calls)
-                start = time.perf_counter()
+                start, started = time.perf_counter(), time.process_time()
                 calls[one](item)
+                busy[one, turn, at] = time.process_time() - started
                 seconds[one, turn, at] = time.perf_counter() - start
     profile = hottest(lambda: [calls[0](item) for item in items[:PROFILED_ITEMS]]) if profiling else ""
-    return Times(seconds, profile)
+    return Times(seconds, busy, profile)
 
 
 def hottest(work: Callable[[], object]) -> str:

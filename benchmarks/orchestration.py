@@ -45,6 +45,7 @@ def run(work: Path, full: bool) -> Iterator[Row]:
         "dg.materialize of seven empty assets",
         times.per_pass(1, "s"),
         ratio=1.3,
+        facts=times.cpu("s"),
         profile=times.profile,
     )
 

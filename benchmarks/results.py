@@ -1,6 +1,7 @@
 """What a run measured: kept as one small file, shown as a line or a table. Nothing is measured here."""
 
 import json
+import os
 import platform
 import subprocess
 import time
@@ -25,6 +26,7 @@ def save(folder: Path, rows: Sequence[dict[str, Any]], *, full: bool) -> None:
         "commit": commit,
         "form": "full" if full else "quick",
         "machine": _machine(),
+        "load": os.getloadavg(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "rows": rows,
     }

@@ -53,6 +53,7 @@ def run(work: Path, full: bool) -> Iterator[Row]:
         times.per_pass(1, "ms"),
         ratio=1.0,
         most=10,
+        facts=times.cpu("ms"),
         profile=times.profile,
     )
     table = folder / ".rag" / "corpora" / made.NAME / f"{corpus.embeddings.name}.lance"

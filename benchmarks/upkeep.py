@@ -116,9 +116,10 @@ def _look(loaded: Settings, folder: Path, passes: int) -> Iterator[Row]:
     syncs = _in_step(texts)
     times = interleaved([lambda _: made.healthy(loaded), *(_no_op(sync, texts) for sync in syncs)], [None], passes)
     what = f"a look at {len(texts):,} healthy documents"
-    mine = times.per_pass(0, "s")
-    yield Row(what, "s", mine, f"{PEERS[0]}, no-op", times.per_pass(1, "s"), most=0.2, profile=times.profile)
-    yield Row(what, "s", mine, f"{PEERS[1]}, no-op", times.per_pass(2, "s"))
+    mine, theirs, others = (times.per_pass(call, "s") for call in range(3))
+    cpu = times.cpu("s")
+    yield Row(what, "s", mine, f"{PEERS[0]}, no-op", theirs, most=0.2, facts=cpu, profile=times.profile)
+    yield Row(what, "s", mine, f"{PEERS[1]}, no-op", others, facts=times.cpu("s", 2))
 
 
 def _in_step(texts: dict[str, str]) -> list[Sync]:
@@ -143,6 +144,7 @@ def _edit(loaded: Settings, folder: Path, passes: int) -> Iterator[Row]:
     syncs = _in_step(texts)
     name = max(texts, key=lambda one: len(texts[one]))
     chunks: list[int] = []
+    busy: list[float] = []
     with open_instance(loaded) as instance, _embedding() as embedded:
 
         def publish() -> None:
@@ -159,7 +161,10 @@ def _edit(loaded: Settings, folder: Path, passes: int) -> Iterator[Row]:
             edit()
             before = _chunk_ids(open_corpus(loaded, made.NAME))
             embedded.clear()
-            seconds.append([_seconds(publish), *(_seconds(partial(sync, texts)) for sync in syncs)])
+            started = time.process_time()
+            took = _seconds(publish)
+            busy.append(time.process_time() - started)
+            seconds.append([took, *(_seconds(partial(sync, texts)) for sync in syncs)])
             new = _chunk_ids(made.healthy(loaded)) - before
             if not new or len(new) != sum(embedded):
                 raise WrongAnswerError(f"{len(new)} chunks changed, {sum(embedded)} were embedded")
@@ -168,7 +173,7 @@ def _edit(loaded: Settings, folder: Path, passes: int) -> Iterator[Row]:
         profile = hottest(publish) if measure.profiling else ""
     mine, *others = zip(*seconds[1:], strict=True)
     what = f"one edited document in {len(texts):,}, to published"
-    facts = {"chunks_embedded": max(chunks)}
+    facts = {"chunks_embedded": max(chunks), "cpu_s": round(min(busy), 2)}
     yield Row(what, "s", mine, f"{PEERS[0]}, not embedding", others[0], most=5, facts=facts, profile=profile)
     yield Row(what, "s", mine, f"{PEERS[1]}, not embedding", others[1])
 
