@@ -34,7 +34,7 @@ def run(work: Path, full: bool) -> Iterator[Row]:
         def empty(_: None) -> None:
             dg.materialize(_seven(), instance=instance, run_config=QUIET)
 
-        times = interleaved([ours, empty], [None], 9 if full else 5)
+        times = interleaved([ours, empty], [None], 9 if full else 3)
     snapshots = open_corpus(loaded, made.NAME).store.snapshots.numbers()
     if snapshots != [1]:
         raise WrongAnswerError(f"runs with nothing to do published snapshots {snapshots[1:]}")
