@@ -36,6 +36,20 @@ class StoreError(RagAssetsError):
     """The store cannot be read or written. Never reported as an empty store."""
 
 
+class TableDamagedError(StoreError):
+    """Files of a table are missing or cannot be decoded; says which. A run drops and rebuilds those rows."""
+
+
+class ManifestDamagedError(StoreError):
+    """The manifest of a snapshot is there and is not a complete one; says which."""
+
+
+class LostDocumentsError(StoreError):
+    """Documents cannot be read and nothing can bring them back; names them."""
+
+    exit_code = 1
+
+
 class LeaseHeldError(StoreError):
     """Another run writes to this corpus, and it did not finish within the waiting time."""
 

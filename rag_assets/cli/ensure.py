@@ -156,8 +156,9 @@ def _show(
     from rag_assets.cli.console import console, print_json, print_table
     from rag_assets.cli.figures import metrics_table
     from resources.reconciliation.analyse import holds
+    from resources.reconciliation.observe import SystemState
 
-    live = corpus.store.snapshots.live()
+    live = SystemState(corpus).live
     if as_json:
         print_json(
             {

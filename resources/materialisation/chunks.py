@@ -16,6 +16,7 @@ from resources.corpus import Corpus
 from resources.errors import StoreError
 from resources.identity import chunk_id, digest, set_digest
 from resources.materialisation.base import Materialised, shards_for, share, some
+from resources.materialisation.recovery import recover
 from resources.observability.progress import track
 from resources.reconciliation.observe import SystemState
 from resources.store.tables import CHUNKS, DOCUMENTS
@@ -28,6 +29,7 @@ COMMIT_ROWS = 4096
 
 def plan(corpus: Corpus, writer: CorpusWriter) -> int:
     """Delete chunks whose document is not to be searched, and count the documents to be cut."""
+    recover(corpus, writer, CHUNKS)
     diff = SystemState(corpus).chunks
     writer.delete(CHUNKS, diff.orphans)
     return shards_for(len(diff.rechunk), PER_SHARD)

@@ -19,6 +19,7 @@ from resources.errors import StoreError
 from resources.identity import set_digest
 from resources.materialisation import moves, originals
 from resources.materialisation.base import Materialised, shards_for, share, some
+from resources.materialisation.recovery import recover_documents
 from resources.materialisation.rows import Row, RowMaker
 from resources.observability.progress import SourceProgress, track, track_sources
 from resources.parsing.base import READABLE, RawDocument
@@ -42,10 +43,12 @@ log = structlog.get_logger(__name__)
 
 def plan(corpus: Corpus, writer: CorpusWriter) -> int:
     """Remove what is gone, from live first, give what moved its new place, and count what is to be fetched."""
+    recover_documents(corpus, writer)
     state = SystemState(corpus)
     log.info("phase", phase="discover", listed=state.listing.table.num_rows, sources=len(corpus.sources))
     diff = state.documents
-    writer.remove_documents(_served(state, diff.gone))
+    if state.live is not None:
+        writer.remove_documents(_served(state, diff.gone))
     moved = moves.find(state)
     for rows in commits(moves.rows(corpus, moved)):
         writer.upsert(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))

@@ -64,15 +64,19 @@ def figures(means: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def decide(corpus: Corpus, state: SystemState | None = None) -> GateDecision:
-    """Let the gate compare the candidate's evaluation with live, on the queries that both can be asked."""
+    """Let the gate compare the candidate's evaluation with live, on the queries that both can be asked.
+
+    A live that is damaged is not compared with: what replaces it must not wait for it.
+    """
     state = state or SystemState(corpus)
+    live = None if state.live_problems else state.live
     settings = corpus.settings.evaluation
     judged = questions(corpus, state)
     return gate(
         read_candidate_report(corpus, state).per_query,
-        _live_answers(corpus, state, judged),
+        _live_answers(corpus, state, judged) if live is not None else None,
         state.searchable["document_id"].to_pylist(),
-        served_documents(corpus.store, state.live) if state.live is not None else (),
+        served_documents(corpus.store, live) if live is not None else (),
         judged,
         allowed_drop=settings.allowed_drop,
         metric=settings.metric,
@@ -80,10 +84,8 @@ def decide(corpus: Corpus, state: SystemState | None = None) -> GateDecision:
     )
 
 
-def _live_answers(corpus: Corpus, state: SystemState, judged: Sequence[JudgedQuery]) -> pa.Table | None:
+def _live_answers(corpus: Corpus, state: SystemState, judged: Sequence[JudgedQuery]) -> pa.Table:
     """Return how live answers the judged queries: from its report, and by asking it those that the report lacks."""
-    if state.live is None:
-        return None
     reported = _live_evaluation(corpus, state)
     table = reported.per_query if reported is not None else PER_QUERY.empty_table()
     pipeline = corpus.settings.evaluation.pipeline

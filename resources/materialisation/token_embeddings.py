@@ -19,6 +19,7 @@ from resources.embedding.vectors import checksum, validate
 from resources.errors import StoreError
 from resources.identity import set_digest
 from resources.materialisation.base import Materialised, shards_for, share, some
+from resources.materialisation.recovery import recover
 from resources.observability.progress import track
 from resources.reconciliation.audit.marks import forget
 from resources.reconciliation.observe import SystemState, without
@@ -36,6 +37,7 @@ def plan(corpus: Corpus, writer: CorpusWriter) -> int:
 
     Orphans stay until `seal`: a renamed document's chunks are copied from them.
     """
+    recover(corpus, writer, corpus.embeddings)
     return shards_for(len(SystemState(corpus).embeddings.embed), PER_SHARD)
 
 

@@ -55,6 +55,7 @@ def needed_by(pipeline: str) -> frozenset[str]:
 
 @validator("documents")
 def _documents(state: SystemState) -> Iterator[DriftIssue]:
+    yield from _damaged(state, "documents", "quarantine")
     diff = state.documents
     yield from issue(
         "missing_documents", Severity.HIGH, "candidate", diff.missing, "fetch", "{n} listed documents are not stored"
@@ -144,6 +145,19 @@ def _documents(state: SystemState) -> Iterator[DriftIssue]:
     )
 
 
+def _damaged(state: SystemState, *tables: str) -> Iterator[DriftIssue]:
+    found = [str(one) for name in tables for one in state.damage.get(name, ())]
+    shared = any(one in state.live_damage for one in found)
+    yield from issue(
+        "table_damaged",
+        Severity.CRITICAL,
+        "both" if shared else "candidate",
+        found,
+        "recover",
+        "{n} files of a table cannot be read" + (f": {_literal('; '.join(found[:3]))}" if found else ""),
+    )
+
+
 def _literal(text: str) -> str:
     """Return text for a description, in which braces mean nothing."""
     return text.replace("{", "{{").replace("}", "}}")
@@ -151,6 +165,7 @@ def _literal(text: str) -> str:
 
 @validator("chunks")
 def _chunks(state: SystemState) -> Iterator[DriftIssue]:
+    yield from _damaged(state, "chunks")
     diff = state.chunks
     yield from issue("missing_chunks", Severity.HIGH, "candidate", diff.missing, "chunk", "{n} documents lack chunks")
     yield from issue(
@@ -171,6 +186,7 @@ def _chunks(state: SystemState) -> Iterator[DriftIssue]:
 
 @validator("token_embeddings")
 def _token_embeddings(state: SystemState) -> Iterator[DriftIssue]:
+    yield from _damaged(state, state.corpus.embeddings.name)
     diff = state.embeddings
     live_missing = set(_missing_in_live(state))
     both = [one for one in diff.missing if one in live_missing]
@@ -279,7 +295,7 @@ def _index(state: SystemState, kind: str) -> Iterator[DriftIssue]:
 @validator("snapshot")
 def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
     live = state.live
-    if live is None:
+    if live is None and not state.live_problems:
         what = "nothing is published yet, so nothing can be asked"
         yield DriftIssue("never_published", Severity.HIGH, "live", 1, (), "publish", what)
         return
@@ -291,6 +307,8 @@ def _snapshot(state: SystemState) -> Iterator[DriftIssue]:
         "rebuild index and publish",
         "parts that live needs are missing or damaged: {n}",
     )
+    if live is None:
+        return
     if live.pinned:
         what = f"snapshot {live.number} is pinned; nothing is published over it"
         yield DriftIssue("pinned", Severity.LOW, "live", 1, (str(live.number),), "snapshots unpin", what)

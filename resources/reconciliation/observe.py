@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from resources.alignment import Keyed
 from resources.corpus import Corpus
-from resources.errors import IndexDamagedError, StoreError
+from resources.errors import IndexDamagedError, ManifestDamagedError, TableDamagedError
 from resources.identity import digest, set_digest
 from resources.index import bm25, dense, entries, generation
 from resources.parsing.base import READABLE
@@ -37,6 +37,7 @@ from resources.reconciliation.listing import Listing, document_fingerprint, judg
 from resources.reconciliation.memory import Memory, read_memory
 from resources.reconciliation.vectors import drift_of, live_label
 from resources.reconciliation.waiting import put_off
+from resources.store.damage import Damage
 from resources.store.snapshots import Manifest, now
 from resources.store.tables import CHUNKS, DOCUMENTS, QUARANTINE, Table, token_embeddings
 
@@ -84,12 +85,18 @@ class IndexState:
 class SystemState:
     """What was found.
 
-    Everything is read on first use, so looking at less costs less; what was read once stays as it was.
+    Everything is read on first use, so looking at less costs less; what was read once stays as it was. `live` is None
+    when nothing was published, or when its manifest is damaged, which `live_problems` says.
     """
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
-        self.live: Manifest | None = corpus.store.snapshots.live()
+        self._live_manifest_problem = ""
+        try:
+            self.live: Manifest | None = corpus.store.snapshots.live()
+        except ManifestDamagedError as error:
+            self.live, self._live_manifest_problem = None, str(error)
+        self._damage: dict[str, list[Damage]] = {}
 
     @cached_property
     def memory(self) -> Memory:
@@ -107,12 +114,28 @@ class SystemState:
     @cached_property
     def candidate(self) -> Tables:
         """The newest version of each table."""
-        store = self.corpus.store
         return Tables(
-            store.rows(DOCUMENTS, DOCUMENT_COLUMNS),
-            store.rows(CHUNKS, CHUNK_COLUMNS),
-            store.rows(self.corpus.embeddings, EMBEDDING_COLUMNS),
+            self._newest(DOCUMENTS, DOCUMENT_COLUMNS),
+            self._newest(CHUNKS, CHUNK_COLUMNS),
+            self._newest(self.corpus.embeddings, EMBEDDING_COLUMNS),
         )
+
+    @cached_property
+    def damage(self) -> dict[str, list[Damage]]:
+        """What of the candidate's tables cannot be read, by table; only of tables where something cannot."""
+        _ = self.candidate, self._marks
+        return {name: found for name, found in self._damage.items() if found}
+
+    def _newest(self, table: Table, columns: tuple[str, ...]) -> pa.Table:
+        """Return what can be read of a table: all of it, unless files are damaged."""
+        store = self.corpus.store
+        self._damage[table.name] = store.damage(table)
+        if not self._damage[table.name]:
+            try:
+                return store.rows(table, columns)
+            except TableDamagedError:
+                self._damage[table.name] = store.damage(table)
+        return store.sound_rows(table, columns)
 
     @cached_property
     def live_tables(self) -> Tables | None:
@@ -133,15 +156,23 @@ class SystemState:
                 self._at(CHUNKS, live.chunks_version, CHUNK_COLUMNS, self.candidate.chunks),
                 self._at(embeddings, live.embeddings_version, EMBEDDING_COLUMNS, newest),
             )
-        except StoreError as error:
+        except TableDamagedError as error:
             return None, str(error)
         return tables, None
 
     def _at(self, table: Table, version: int, columns: tuple[str, ...], newest: pa.Table | None) -> pa.Table:
         store = self.corpus.store
-        if newest is not None and store.version(table) == version:
+        if damaged := store.damage(table, version=version):
+            what = "; ".join(str(one) for one in damaged)
+            raise TableDamagedError(f"table {table.name} is damaged at version {version}: {what}")
+        if newest is not None and not self._damage[table.name] and store.version(table) == version:
             return newest
         return store.rows(table, columns, version=version)
+
+    @property
+    def live_damage(self) -> str:
+        """What of the tables that live names cannot be read; empty when all can."""
+        return self._live[1] or ""
 
     @cached_property
     def quarantine(self) -> dict[str, frozenset[str]]:
@@ -154,7 +185,7 @@ class SystemState:
     @cached_property
     def _marks(self) -> dict[str, dict[str, str]]:
         """Quarantined ids and the reason of each, by what the quarantine names them under."""
-        rows = self.corpus.store.rows(QUARANTINE, ("table", "id", "reason"))
+        rows = self._newest(QUARANTINE, ("table", "id", "reason"))
         found: dict[str, dict[str, str]] = defaultdict(dict)
         for label, row_id, reason in zip(*(rows[name].to_pylist() for name in ("table", "id", "reason")), strict=True):
             found[label][row_id] = reason
@@ -304,7 +335,7 @@ class SystemState:
     @cached_property
     def live_problems(self) -> list[str]:
         """What of the files that live names is missing or has another length, one line each."""
-        problems = [self._live[1]] if self._live[1] else []
+        problems = [one for one in (self._live_manifest_problem, self.live_damage) if one]
         if self.live is not None:
             for kind in KINDS:
                 path = self.corpus.store.indexes / getattr(self.live, kind)

@@ -25,7 +25,7 @@ from resources.reconciliation.remedies import Facts, Work, remedy_for
 
 WRITTEN = {"embed", "copy", "update", "rebuild"}
 BY_DOCUMENT = {"fetch", "remove"}
-TAKING_AWAY = {"remove", "delete"}
+TAKING_AWAY = {"recover", "remove", "delete"}
 
 
 @dataclass(frozen=True)

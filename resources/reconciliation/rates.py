@@ -13,6 +13,7 @@ START_SECONDS = 12.0
 SECONDS: Mapping[str, float] = MappingProxyType(
     {
         "fetch": 0.002,
+        "recover": 0.05,
         "remove": 0.0005,
         "chunk": 0.002,
         "delete": 0.0002,
@@ -24,7 +25,8 @@ SECONDS: Mapping[str, float] = MappingProxyType(
         "publish": 0.0,
     }
 )
-"""Seconds an item: a document for `fetch`, `remove`; a chunk for the others; a question for `evaluate`.
+"""Seconds an item: a damaged file for `recover`, a document for `fetch`, `remove`, a question for `evaluate`; a chunk
+for the others.
 
 Measured with benchmarks/… on two cores; replaced by what the corpus's own runs took as soon as there are any.
 """

@@ -78,6 +78,11 @@ def _fetch(issue: DriftIssue, facts: Facts) -> Iterator[Work]:
     yield from _chunk(issue, facts)
 
 
+@remediator("recover")
+def _recover(issue: DriftIssue, facts: Facts) -> Iterator[Work]:
+    yield Work(issue.asset, "recover", {"": issue.affected})
+
+
 @remediator("remove")
 def _remove(issue: DriftIssue, facts: Facts) -> Iterator[Work]:
     present = {one: facts.chunks_of.get(one, 0) for one in issue.ids}

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from resources.store.damage import Damage
 from resources.store.lease import Lease
 from resources.store.snapshots import Snapshots
 from resources.store.tables import Table
@@ -61,6 +62,20 @@ class CorpusStore(Protocol):
 
     def rows(self, table: Table, columns: Sequence[str], *, version: int | None = None) -> pa.Table:
         """Return these columns of every row."""
+        ...
+
+    def damage(self, table: Table, *, version: int | None = None) -> list[Damage]:
+        """Return the files of a table that are missing, cut short, or known not to decode; cheap."""
+        ...
+
+    def sound_rows(self, table: Table, columns: Sequence[str]) -> pa.Table:
+        """Return these columns of every row of the newest version that is not lost to `damage`."""
+        ...
+
+    def drop_damaged(self, table: Table) -> list[Damage]:
+        """Commit the table without its damaged fragments, from the newest version that can be opened, and return what
+        was damaged. Idempotent.
+        """
         ...
 
     def batches(

@@ -1,13 +1,16 @@
 """The embedded store: a folder per corpus, one Lance dataset per table.
 
 A missing dataset is a fact (no rows, so everything is to be rebuilt); a dataset that is there and cannot be read is a
-StoreError, never an empty table. Lance keeps every version, so live reads the version its manifest names while the
+StoreError, never an empty table; a TableDamagedError when its
+files are the reason (`damage`). Lance keeps every version, so live reads the version its manifest names while the
 candidate moves on.
 """
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,18 @@ import numpy as np
 import pyarrow as pa
 
 from resources.alignment import Ids
-from resources.errors import StoreError
+from resources.errors import StoreError, TableDamagedError
+from resources.store.damage import (
+    Damage,
+    damaged_fragments,
+    drop,
+    is_decoding,
+    manifest_path,
+    newest_readable,
+    pass_over,
+    read_suspects,
+    suspect,
+)
 from resources.store.files import write_atomically
 from resources.store.lease import Lease
 from resources.store.snapshots import Snapshots
@@ -110,6 +124,70 @@ class LanceStore:
             )
         return found
 
+    def damage(self, table: Table, *, version: int | None = None) -> list[Damage]:
+        path = self._path(table)
+        if version == 0 or not (path / "_versions").is_dir():
+            return []
+        self._require_marker()
+        broken: list[int] = []
+        if version is None:
+            dataset, broken = newest_readable(path)
+        else:
+            try:
+                dataset = self._open(table, version)
+            except TableDamagedError:
+                dataset, broken = None, [version]
+        newest = dataset.version if dataset is not None else 0
+        if version is None and (named := self._named(table)) > max([newest, *broken]):
+            broken.append(named)
+        found = [
+            Damage(table.name, f"_versions/{one}", "(the manifest of a version) is missing or broken", 0, None)
+            for one in broken
+        ]
+        if dataset is not None:
+            suspects = read_suspects(self.folder)
+            found += damaged_fragments(dataset, path, table.name, suspects=suspects)
+        return found
+
+    def sound_rows(self, table: Table, columns: Sequence[str]) -> pa.Table:
+        wanted = pa.schema([table.schema.field(name) for name in columns])
+        dataset, _ = newest_readable(self._path(table))
+        if dataset is None:
+            return wanted.empty_table()
+        lost = {one.fragment for one in self.damage(table)}
+        fragments = [one for one in dataset.get_fragments() if one.fragment_id not in lost]
+        if not fragments:
+            return wanted.empty_table()
+        with self._reading(table, dataset):
+            return _with_nulls(
+                dataset.scanner(columns=_present(dataset, columns), fragments=fragments).to_table(), wanted
+            )
+
+    def drop_damaged(self, table: Table) -> list[Damage]:
+        found = self.damage(table)
+        path, named = self._path(table), self._named(table)
+        if found:
+            with _writing(self.corpus, table):
+                dataset, broken = newest_readable(path)
+                for number in broken:
+                    manifest_path(path, number).unlink(missing_ok=True)
+                if dataset is None:
+                    shutil.rmtree(path)
+                    dataset = self._open_or_create(table)
+                if fragments := {one.fragment for one in found if one.fragment is not None}:
+                    drop(dataset, fragments)
+                pass_over(path, max([named, *broken]))
+        return found
+
+    def _named(self, table: Table) -> int:
+        """Return the newest version that a snapshot's label names, 0 without any."""
+        tags = self._path(table) / "_refs" / "tags"
+        numbers = []
+        for tag in tags.glob("*.json") if tags.is_dir() else ():
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                numbers.append(int(json.loads(tag.read_bytes())["version"]))
+        return max(numbers, default=0)
+
     def version(self, table: Table) -> int:
         dataset = self._open(table, None)
         return dataset.version if dataset is not None else 0
@@ -119,7 +197,7 @@ class LanceStore:
         wanted = pa.schema([table.schema.field(name) for name in columns])
         if dataset is None:
             return wanted.empty_table()
-        with _reading(self.corpus, table):
+        with self._reading(table, dataset):
             return _with_nulls(dataset.to_table(columns=_present(dataset, columns)), wanted)
 
     def batches(
@@ -128,7 +206,7 @@ class LanceStore:
         dataset = self._open(table, version)
         if dataset is None:
             return
-        with _reading(self.corpus, table):
+        with self._reading(table, dataset):
             wanted, present = pa.schema([table.schema.field(name) for name in columns]), _present(dataset, columns)
             if keys is None:
                 for batch in dataset.to_batches(columns=present, batch_size=BATCH_ROWS):
@@ -144,7 +222,7 @@ class LanceStore:
         dataset = known.dataset if known is not None else self._open(table, version)
         if dataset is None or not keys:
             return pa.schema([table.schema.field(name) for name in columns]).empty_table()
-        with _reading(self.corpus, table):
+        with self._reading(table, dataset):
             row_ids = (known or self._rows_by_key(table, dataset)).find(keys)
             return dataset._take_rows(row_ids.tolist(), columns=list(columns))
 
@@ -208,10 +286,41 @@ class LanceStore:
         try:
             return lance.dataset(path, version=version)
         except (ValueError, OSError) as error:
-            raise StoreError(
+            self._require_marker()
+            kind = TableDamagedError if is_decoding(error) else StoreError
+            raise kind(
                 f"corpus {self.corpus}: table {table.name} cannot be "
                 f"opened{f' at version {version}' if version else ''}: {_first_line(error)}"
             ) from error
+
+    def _require_marker(self) -> None:
+        """Raise StoreError when the whole corpus is out of reach, which is no damage of a table."""
+        if not (self.folder / MARKER).is_file():
+            raise StoreError(f"corpus {self.corpus}: {self.folder / MARKER} cannot be read")
+
+    @contextmanager
+    def _reading(self, table: Table, dataset: "lance.LanceDataset") -> Iterator[None]:
+        """Turn what Lance raises into a StoreError; one that names the damaged files, and has them looked at from now
+        on, when those are the reason.
+        """
+        try:
+            yield
+        except GeneratorExit:
+            raise
+        except BaseException as error:
+            message = f"corpus {self.corpus}: table {table.name} cannot be read"
+            if is_decoding(error):
+                self._require_marker()
+                found = damaged_fragments(dataset, self._path(table), table.name, suspects=None)
+                suspect(self.folder, found)
+                if found:
+                    raise TableDamagedError(
+                        f"{message}: {'; '.join(str(one) for one in found[:3])}. The next run drops these rows and "
+                        "makes them again: rag-assets ensure search-ready --auto-fix"
+                    ) from error
+            if isinstance(error, (OSError, ValueError, RuntimeError)):
+                raise StoreError(f"{message}: {_first_line(error)}") from error
+            raise
 
     def _open_or_create(self, table: Table) -> "lance.LanceDataset":
         import lance
@@ -279,10 +388,6 @@ class _Guard:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, (OSError, ValueError, RuntimeError)):
             raise StoreError(f"{self.message}: {_first_line(error)}") from error
-
-
-def _reading(corpus: str, table: Table) -> _Guard:
-    return _Guard(corpus, table, "read")
 
 
 def _writing(corpus: str, table: Table) -> _Guard:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from resources.errors import NoSnapshotError, StoreError
+from resources.errors import ManifestDamagedError, NoSnapshotError, StoreError
 from resources.store.files import create_exclusively
 from resources.store.tables import SCHEMA_VERSION
 
@@ -70,10 +70,14 @@ class Snapshots:
         except FileNotFoundError:
             known = ", ".join(str(one) for one in self.numbers()) or "none"
             raise NoSnapshotError(f"corpus {self.corpus} has no snapshot {number}; there are: {known}") from None
-        except (OSError, ValidationError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not a complete manifest"
+        except OSError as error:
             raise StoreError(
-                f"corpus {self.corpus}: snapshot manifest {path} is damaged ({why}); restore it"
+                f"corpus {self.corpus}: snapshot manifest {path} cannot be read: {error.strerror}"
+            ) from error
+        except ValidationError as error:
+            raise ManifestDamagedError(
+                f"corpus {self.corpus}: snapshot manifest {path} is damaged (not a complete manifest). Publish anew: "
+                "rag-assets ensure search-ready --auto-fix; or go back: rag-assets snapshots rollback NUMBER"
             ) from error
         if manifest.schema_version > SCHEMA_VERSION:
             raise StoreError(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from resources.store.base import CorpusStore
+from resources.store.damage import Damage
 from resources.store.lease import HeldLease, Holder
 from resources.store.snapshots import Manifest
 from resources.store.tables import Table
@@ -40,6 +41,11 @@ class CorpusWriter:
         """Delete rows by key."""
         self._lease.check()
         self.store.delete(table, keys)
+
+    def drop_damaged(self, table: Table) -> list[Damage]:
+        """Commit a table without what cannot be read of it."""
+        self._lease.check()
+        return self.store.drop_damaged(table)
 
     def remove_documents(self, document_ids: Sequence[str]) -> Manifest | None:
         """Hide documents from live at once."""
