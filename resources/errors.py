@@ -50,6 +50,12 @@ class LostDocumentsError(StoreError):
     exit_code = 1
 
 
+class ErasurePendingError(StoreError):
+    """Documents are hidden from every query, and not yet erased from every file; says what has to happen first."""
+
+    exit_code = 1
+
+
 class LeaseHeldError(StoreError):
     """Another run writes to this corpus, and it did not finish within the waiting time."""
 

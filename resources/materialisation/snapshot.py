@@ -29,11 +29,11 @@ def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     draft = candidate_manifest(state, writer.run)
     metrics = evaluation.means if evaluation.queries else {}
     manifest = draft.model_copy(update={"report": report, "metrics": metrics})
-    _retain(corpus, manifest)
+    retain(corpus, manifest)
     return _described(writer.publish(manifest), "published")
 
 
-def _retain(corpus: Corpus, manifest: Manifest) -> None:
+def retain(corpus: Corpus, manifest: Manifest) -> None:
     """Protect the versions first: a clean-up between these two steps must not take them away."""
     label = f"snapshot-{manifest.number:08d}"
     for table, version in (

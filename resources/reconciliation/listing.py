@@ -14,6 +14,7 @@ import structlog
 
 from resources.corpus import Corpus
 from resources.parsing.base import parser_fingerprint
+from resources.reconciliation.suppression import without_suppressed
 from resources.sources.base import EvaluationSource, Source, SourceItem
 from resources.sources.failures import ReadError
 from resources.sources.fetching import SOURCES_AT_A_TIME, list_source
@@ -93,7 +94,7 @@ def read_listing(corpus: Corpus) -> Listing:
     found = list(zip(corpus.sources, listed, strict=True))
     tables = [_table(source, items) for source, items in found if not isinstance(items, ReadError)]
     return Listing(
-        pa.concat_tables([LISTING.empty_table(), *tables]),
+        without_suppressed(corpus.store, pa.concat_tables([LISTING.empty_table(), *tables])),
         frozenset(source.name for source, items in found if items == []),
         {source.name: items for source, items in found if isinstance(items, ReadError)},
     )

@@ -150,6 +150,14 @@ class SystemState:
             return None, None
         embeddings = token_embeddings(live.model_fingerprint, live.dimension)
         newest = self.candidate.embeddings if embeddings == self.corpus.embeddings else None
+        named = (
+            (DOCUMENTS, live.documents_version),
+            (CHUNKS, live.chunks_version),
+            (embeddings, live.embeddings_version),
+        )
+        damaged = [str(one) for table, at in named for one in self.corpus.store.damage(table, version=at)]
+        if damaged:
+            return None, f"tables of snapshot {live.number} are damaged: {'; '.join(damaged)}"
         try:
             tables = Tables(
                 self._at(DOCUMENTS, live.documents_version, DOCUMENT_COLUMNS, self.candidate.documents),
@@ -162,9 +170,6 @@ class SystemState:
 
     def _at(self, table: Table, version: int, columns: tuple[str, ...], newest: pa.Table | None) -> pa.Table:
         store = self.corpus.store
-        if damaged := store.damage(table, version=version):
-            what = "; ".join(str(one) for one in damaged)
-            raise TableDamagedError(f"table {table.name} is damaged at version {version}: {what}")
         if newest is not None and not self._damage[table.name] and store.version(table) == version:
             return newest
         return store.rows(table, columns, version=version)

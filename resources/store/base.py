@@ -102,6 +102,19 @@ class CorpusStore(Protocol):
         """Delete rows by key, in one atomic commit. An empty list deletes nothing."""
         ...
 
+    @property
+    def erasures(self) -> Path:
+        """The folder of the receipts of erasures."""
+        ...
+
+    def rewrite(self, table: Table) -> None:
+        """Write the rows of a table anew, so that no file of its newest version holds a deleted one."""
+        ...
+
+    def forget_versions(self, table: Table) -> None:
+        """Delete every older version of a table with its files and labels. What reads one of them fails."""
+        ...
+
     def size(self) -> int:
         """Return the bytes that the corpus takes, indexes and reports included."""
         ...

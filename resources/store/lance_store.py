@@ -11,6 +11,7 @@ import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,10 @@ class LanceStore:
     @property
     def originals(self) -> Path:
         return self.folder / "originals"
+
+    @property
+    def erasures(self) -> Path:
+        return self.folder / "erasures"
 
     def create(self) -> None:
         if not (self.folder / MARKER).exists():
@@ -269,6 +274,21 @@ class LanceStore:
             with _writing(self.corpus, table):
                 tag = dataset.tags.update if label in dataset.tags.list() else dataset.tags.create
                 tag(label, version)
+
+    def rewrite(self, table: Table) -> None:
+        dataset = self._open(table, None)
+        if dataset is not None:
+            with _writing(self.corpus, table):
+                dataset.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
+                pass_over(self._path(table), dataset.version)  # a version quotes the deletion that made it
+
+    def forget_versions(self, table: Table) -> None:
+        dataset = self._open(table, None)
+        if dataset is not None:
+            with _writing(self.corpus, table):
+                for label in dataset.tags.list():
+                    dataset.tags.delete(label)
+                dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
 
     def size(self) -> int:
         """Return the bytes the corpus takes on disk."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resources.errors import ManifestDamagedError, NoSnapshotError, StoreError
-from resources.store.files import create_exclusively
+from resources.store.files import create_exclusively, sync_folder
 from resources.store.tables import SCHEMA_VERSION
 
 
@@ -94,6 +94,13 @@ class Snapshots:
                 f"corpus {self.corpus}: snapshot {manifest.number} was published by another run meanwhile; run it again"
             )
         return manifest
+
+    def retire(self, number: int) -> None:
+        """Delete a manifest that is not live; StoreError for the highest number."""
+        if number == self.numbers()[-1]:
+            raise StoreError(f"corpus {self.corpus}: snapshot {number} is live and cannot be retired")
+        self._path(number).unlink(missing_ok=True)
+        sync_folder(self.folder)
 
     def remove_documents(self, document_ids: Sequence[str], run: str) -> Manifest | None:
         """Hide documents from every query at once: the same versions under a new number, with more removed ids.

@@ -42,6 +42,21 @@ class CorpusWriter:
         self._lease.check()
         self.store.delete(table, keys)
 
+    def rewrite(self, table: Table) -> None:
+        """Write the rows of a table anew, without what was deleted."""
+        self._lease.check()
+        self.store.rewrite(table)
+
+    def forget_versions(self, table: Table) -> None:
+        """Delete every older version of a table."""
+        self._lease.check()
+        self.store.forget_versions(table)
+
+    def retire(self, number: int) -> None:
+        """Delete the manifest of an older snapshot."""
+        self._lease.check()
+        self.store.snapshots.retire(number)
+
     def drop_damaged(self, table: Table) -> list[Damage]:
         """Commit a table without what cannot be read of it."""
         self._lease.check()
