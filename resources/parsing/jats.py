@@ -39,9 +39,8 @@ _BLOCKS = frozenset(
     )
 )
 _ABSTRACTS_LEFT_OUT = ("graphical", "teaser", "toc", "web-summary", "video")
-_EMPTY_MARKS = re.compile(r"\s*[\[(](?:[\s,;–—\-]|and|see)*[\])]")
+_EMPTY_MARKS = re.compile(r" ?[\[(](?:[\s,;–—\-]|and|see)*[\])]")
 _ONLY_NUMBERS = re.compile(r"[\d\s,;–—\-*\[\]()]+")
-_TEX_DOCUMENT = re.compile(r"\\begin\{document\}(.*?)\\end\{document\}", re.DOTALL)
 _LICENCE = re.compile(
     r"creativecommons\.org/(?:licen[sc]es/([a-z-]+)/(\d\.\d)|publicdomain/(zero|mark)/(\d\.\d))", re.IGNORECASE
 )
@@ -229,7 +228,7 @@ def _inline(element: Any) -> str:
 
 
 def _clean(text: str) -> str:
-    return one_line(_EMPTY_MARKS.sub("", text))
+    return one_line(_EMPTY_MARKS.sub("", one_line(text)))
 
 
 def _piece(element: Any) -> str:
@@ -261,14 +260,14 @@ def _formula(element: Any, mark: str) -> str:
     math = next(element.iter("math"), None)
     if tex is not None:
         source = "".join(tex.itertext())
-        document = _TEX_DOCUMENT.search(source)
-        latex = one_line(document[1] if document else source).strip("$ ")
+        _, begun, document = source.partition(r"\begin{document}")
+        latex = one_line(document.partition(r"\end{document}")[0] if begun else source).strip("$ ")
     elif math is not None:
         latex = mathml_to_latex(math)
     else:
         label = element.find("label")
-        text = "".join(_piece(child) + (child.tail or "") for child in element if child is not label)
-        return one_line((element.text or "") + text)
+        pieces = ((child.tail or "") if child is label else _piece(child) + (child.tail or "") for child in element)
+        latex = one_line((element.text or "") + "".join(pieces))
     return f"{mark}{latex}{mark}" if latex else ""
 
 

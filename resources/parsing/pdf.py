@@ -68,6 +68,31 @@ def read_pdf(data: bytes, settings: ParsingSettings) -> Content:
     return Content(text, str(title) if title else None, metadata, tuple(problems), _why_empty(count, settings))
 
 
+@parser(PDF, version=1, name="plain", libraries=("pypdfium2",))
+def read_pdf_plainly(data: bytes, settings: ParsingSettings) -> Content:
+    """Return the text of all pages as PDFium orders it, without headings and tables: for layouts that mislead."""
+    with _open(data) as document:
+        count = len(document)
+        texts = [
+            "\n".join(_HYPHEN.sub("", line.rstrip()) for line in _unbroken(_text(document, number)))
+            for number in range(min(count, MAX_PAGES))
+        ]
+        metadata = _metadata(document, count)
+    title = metadata.pop("title", None)
+    return Content(tidy("\n\n".join(texts)), str(title) if title else None, metadata, (), _why_empty(count, settings))
+
+
+def _text(document: Any, number: int) -> str:
+    page = document[number]
+    try:
+        reader = page.get_textpage()
+        text: str = reader.get_text_range() if reader.count_chars() else ""
+        reader.close()
+        return text
+    finally:
+        page.close()
+
+
 def _why_empty(pages: int, settings: ParsingSettings) -> str:
     found = f"none of its {pages} page{'s' * (pages > 1)} has a text layer: scanned, or drawn"
     return found if settings.ocr else f"{found}; `parsing.ocr` reads such pages"

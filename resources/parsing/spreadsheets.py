@@ -14,7 +14,7 @@ from resources.parsing.text import decode
 from resources.parsing.writing import blocks, heading, table
 
 MAX_FIELD = 1 << 24
-_SAMPLE = 1 << 16
+_SAMPLE = 1 << 13
 
 
 @parser(XLSX, extensions=(".xlsx", ".xlsm"), version=1, libraries=("python-calamine",))

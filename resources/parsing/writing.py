@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 MAX_COLUMNS = 512
 _SPACES = re.compile(r"[ \t\r\n\f\v\u00a0]+")
-_MANY_NEWLINES = re.compile(r"[ \t]*\n[ \t]*\n\s*\n")
+_MANY_NEWLINES = re.compile(r"\n{3,}")
 
 
 def one_line(text: str) -> str:
@@ -43,4 +43,4 @@ def blocks(parts: Iterable[str]) -> str:
 
 def tidy(text: str) -> str:
     """Return text with at most one empty line in a row and none at its ends."""
-    return _MANY_NEWLINES.sub("\n\n", text).strip()
+    return _MANY_NEWLINES.sub("\n\n", "\n".join(line.rstrip() for line in text.split("\n"))).strip()

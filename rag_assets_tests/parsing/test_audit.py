@@ -1,0 +1,156 @@
+"""The audit's figures, on rows that have one known fault each, and on real files that have none."""
+
+from pathlib import Path
+
+import pytest
+
+from resources.parsing.audit import (
+    content_preserved,
+    contradictions,
+    coverage,
+    foreign,
+    formulas_preserved,
+    outcomes,
+    readiness,
+)
+from resources.parsing.base import RawDocument, media_type_of, parse
+from resources.parsing.detection import DOCX
+from resources.parsing.expectation import expect
+
+
+def row(name: str = "a", **columns: object) -> dict[str, object]:
+    source = columns.get("source", "docs")
+    return {
+        **{"document_id": f"{source}:{name}", "source": source, "key": name, "media_type": "text/html", "status": "ok"},
+        **{"title": None, "text": "words " * 100, "text_hash": name, "metadata": {}},
+        **columns,
+    }
+
+
+@pytest.fixture(scope="module")
+def real_rows(shared_data: Path):
+    rows = []
+    for path in sorted((shared_data / "files").rglob("*")):
+        if path.is_file():
+            raw = RawDocument(path.name, "1", media_type_of(path.name) or "", path.read_bytes())
+            parsed = parse(raw)
+            rows.append(
+                row(
+                    path.name,
+                    status=parsed.status,
+                    media_type=parsed.media_type,
+                    text=parsed.text or None,
+                    title=parsed.title,
+                    metadata=parsed.metadata,
+                )
+            )
+    return rows
+
+
+def test_real_files_lose_nothing(real_rows):
+    found = content_preserved(real_rows)
+    assert {"application/pdf", "text/html", "application/jats+xml"} < found.by_type.keys()
+    assert all(share > 0.98 for share in found.by_type.values())
+    assert found.share is not None and found.share > 0.97
+    formulas = formulas_preserved(real_rows)
+    assert formulas.lost == {"docs:ppub__pone.0000217.nxml": 0.0}, "its formulas are pictures"
+    assert formulas.by_type[DOCX] == 1.0
+    assert 0.85 < readiness(real_rows).score < 1.0
+
+
+def test_a_parser_that_loses_text_or_formulas_is_seen():
+    text = "only forty characters of three hundred.."
+    rows = [
+        row("good", metadata={"expected_characters": 500}),
+        row("bad", text=text, metadata={"expected_characters": 300}),
+    ]
+    assert content_preserved(rows).lost == {"docs:bad": pytest.approx(35 / 300)}
+    assert content_preserved(rows).share == 0.5
+    rows = [row("a", text="$x$ and $$y$$", metadata={"expected_formulas": 4})]
+    assert formulas_preserved(rows).by_type == {"text/html": 0.5}
+
+
+def test_a_file_that_is_empty_in_spite_of_its_text_lost_all():
+    rows = [row(status="empty", text=None, metadata={"expected_characters": 300})]
+    assert content_preserved(rows).lost == {"docs:a": 0.0}
+
+
+def test_outcomes_are_counted_by_source_and_type():
+    rows = [
+        row("a"),
+        row("b", status="failed"),
+        row("c", media_type="application/pdf", status="empty"),
+        row("d", source="s3"),
+    ]
+    found = outcomes(rows)
+    assert [(one.source, one.media_type, one.total) for one in found] == [
+        ("docs", "application/pdf", 1),
+        ("docs", "text/html", 2),
+        ("s3", "text/html", 1),
+    ]
+    assert found[1].share("failed", "hostile") == 0.5
+
+
+def test_topics_without_documents_are_gaps():
+    rows = [
+        row("a", text="How to request parental leave"),
+        row("b", title="Expenses"),
+        row("c", status="failed", text=None),
+    ]
+    topics = {"leave": ["vacation"], "expenses": [], "security": ["password"]}
+    assert [(one.name, one.documents, one.is_gap) for one in coverage(rows, topics)] == [
+        ("security", 0, True),
+        ("expenses", 1, False),
+        ("leave", 1, False),
+    ]
+    assert readiness(rows, topics).parts["covered"] == pytest.approx(2 / 3)
+
+
+def test_topics_are_what_documents_say_or_their_folder():
+    rows = [
+        row("hr/a.md"),
+        row("hr/b.md"),
+        row("c", metadata={"keywords": "tax; law"}),
+        row("d", metadata={"subjects": ["law"]}),
+    ]
+    assert {one.name: one.documents for one in coverage(rows)} == {"tax": 1, "hr": 2, "law": 2}
+
+
+def test_the_same_title_over_another_text_of_another_source_contradicts():
+    rows = [
+        *(row("a", title="Leave Policy"), row("b", title="leave-policy", source="s3")),
+        *(row("c", title="Same"), row("c", title="Same", source="s3")),
+        *(row("d", title="Once"), row("e", title="Once")),
+    ]
+    [found] = contradictions(rows)
+    assert (found.title, found.sources) == ("Leave Policy", ("docs", "s3"))
+
+
+def test_documents_in_another_language_are_named():
+    rows = [row("a", metadata={"language": "en-GB"}), row("b", metadata={"language": "fr"}), row("c")]
+    assert foreign(rows, ["en"]) == {"docs:b": "fr"}
+
+
+def test_readiness_counts_only_what_can_be_judged():
+    found = readiness([row("a"), row("b", status="failed", text=None)])
+    assert found.parts == {"readable": 0.5, "preserved": None, "formulas": None, "covered": None, "consistent": 1.0}
+    assert found.score == pytest.approx((3 * 0.5 + 1.0) / 4)
+    assert readiness([]).score == 0.0
+
+
+@pytest.mark.parametrize(
+    ("media_type", "piece"),
+    [
+        ("text/html", b"<script "),
+        ("text/html", b"<!--"),
+        ("application/jats+xml", b"<body <ref-list "),
+        ("application/pdf", b"stream BT ("),
+        ("application/pdf", b"endstream stream"),
+    ],
+)
+def test_counting_is_linear_whatever_a_file_holds(media_type: str, piece: bytes):
+    import time
+
+    started = time.perf_counter()
+    expect(piece * (1_000_000 // len(piece)), media_type)
+    assert time.perf_counter() - started < 10
