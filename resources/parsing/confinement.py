@@ -63,6 +63,12 @@ def allow_seconds(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime + seconds) + 2, most))
 
 
+def peak_memory() -> int:
+    """Return the most bytes that this process has had resident."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
 def _memory() -> tuple[int, int]:
     """Return (virtual size, resident size) of this process in bytes."""
     with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  (read before Path is worth importing)

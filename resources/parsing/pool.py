@@ -253,7 +253,7 @@ class _Worker:
         except (ValueError, TypeError):
             return self._failed(raw, "the parser process answered nonsense", "corruption")
         self._parsed += 1
-        if self._parsed >= DOCUMENTS_PER_PROCESS or answer.resident_bytes > self._settings.memory_mb << 19:
+        if self._parsed >= DOCUMENTS_PER_PROCESS or answer.peak_bytes > self._settings.memory_mb << 19:
             self.state = "tired"
         elif answer.failure != "exhaustion":
             self.state = "ready"
