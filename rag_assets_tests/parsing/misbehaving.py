@@ -39,6 +39,8 @@ def misbehave(data: bytes, settings: ParsingSettings) -> Content:
             raise AttributeError("a\nbug")
         case "hostile":
             raise HostileError("a bomb")
+        case "who":
+            return Content(str(os.getpid()))
         case "talk":
             print("noise on standard output")
             return Content("quiet")

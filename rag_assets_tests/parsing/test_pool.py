@@ -72,6 +72,14 @@ def test_a_worker_can_reach_nothing(pool, monkeypatch, tmp_path):
     assert outcome.text == "; ".join(["PermissionError"] * 5 + ["[]"])
 
 
+def test_a_process_parses_many_documents_however_large_this_one_is():
+    hoard = bytearray(b"\1") * (300 << 20)
+    with parser_pool(QUICK) as fresh:
+        outcomes = by_key(fresh, (document("who", str(one)) for one in range(50)))
+    assert len({one.text for one in outcomes.values()}) <= QUICK.workers
+    assert hoard
+
+
 def test_small_text_needs_no_process():
     with parser_pool(QUICK) as fresh:
         outcomes = by_key(fresh, (RawDocument(str(one), "1", "text/plain", b"words") for one in range(100)))

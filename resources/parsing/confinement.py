@@ -63,10 +63,14 @@ def allow_seconds(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(usage.ru_utime + usage.ru_stime + seconds) + 2, most))
 
 
-def peak_memory() -> int:
-    """Return the most bytes that this process has had resident."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def resident_memory() -> int:
+    """Return how many bytes of this process are resident; elsewhere than on Linux, the most that have been.
+
+    On Linux that maximum would be the parent's: it is inherited when a process is started.
+    """
+    if sys.platform == "linux":
+        return _memory()[1]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _memory() -> tuple[int, int]:

@@ -104,7 +104,7 @@ class ParserPool:
                 continue
             try:
                 parsed, worker = self._parse(job.raw, worker)
-            except (RagAssetsError, OSError) as error:
+            except BaseException as error:  # noqa: BLE001  (whatever it is, the caller waits for it)
                 job.call.fail(error)
                 worker = None
             else:
@@ -253,7 +253,7 @@ class _Worker:
         except (ValueError, TypeError):
             return self._failed(raw, "the parser process answered nonsense", "corruption")
         self._parsed += 1
-        if self._parsed >= DOCUMENTS_PER_PROCESS or answer.peak_bytes > self._settings.memory_mb << 19:
+        if self._parsed >= DOCUMENTS_PER_PROCESS or answer.resident_bytes > self._settings.memory_mb << 19:
             self.state = "tired"
         elif answer.failure != "exhaustion":
             self.state = "ready"

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from resources.parsing.base import JSON, Failure, ParsedDocument, RawDocument, Status, parse
-from resources.parsing.confinement import allow_seconds, confine, limit, peak_memory
+from resources.parsing.confinement import allow_seconds, confine, limit, resident_memory
 from resources.parsing.settings import ParsingSettings
 
 OUT_OF_MEMORY = 77
@@ -31,7 +31,7 @@ class Answer:
     metadata: dict[str, JSON]
     media_type: str
     failure: Failure | None
-    peak_bytes: int
+    resident_bytes: int
 
 
 def send_document(connection: Connection, raw: RawDocument) -> None:
@@ -51,7 +51,13 @@ def receive_answer(connection: Connection, most_bytes: int) -> tuple[Answer, str
 
 def _send_answer(connection: Connection, parsed: ParsedDocument) -> None:
     answer = Answer(
-        parsed.status, parsed.title, parsed.reason, parsed.metadata, parsed.media_type, parsed.failure, peak_memory()
+        parsed.status,
+        parsed.title,
+        parsed.reason,
+        parsed.metadata,
+        parsed.media_type,
+        parsed.failure,
+        resident_memory(),
     )
     text = parsed.text.encode("utf-8")
     connection.send_bytes(json.dumps(dataclasses.asdict(answer)).encode())
