@@ -3,8 +3,9 @@
 The commands use this; the UI, the daemon and Kubernetes start runs their own way, with the same assets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import dagster as dg
@@ -31,10 +32,16 @@ class RunOutcome:
 
 
 def materialise(
-    settings: Settings, corpus: Corpus, assets: Sequence[str] | None, instance: dg.DagsterInstance, reason: str
+    settings: Settings,
+    corpus: Corpus,
+    assets: Sequence[str] | None,
+    instance: dg.DagsterInstance,
+    reason: str,
+    *,
+    resource_overrides: Mapping[str, Any] | None = None,
 ) -> RunOutcome:
     """Materialise these assets (all of them without a choice) of one corpus, checks included."""
-    job = build_defs(settings).resolve_implicit_global_asset_job_def()
+    job = build_defs(settings, resource_overrides=resource_overrides).resolve_implicit_global_asset_job_def()
     everything = [key.path[-1] for key in job.asset_layer.executable_asset_keys]
     selection = [dg.AssetKey([*settings.asset_key_prefix, name]) for name in assets or everything]
     run_id = str(uuid4())

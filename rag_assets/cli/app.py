@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rag_assets.cli import corpora, doctor, ensure, erase, evaluate, init, query, snapshots, sources, ui
+from rag_assets.cli import corpora, doctor, drill, ensure, erase, evaluate, init, query, snapshots, sources, ui
 from resources.errors import RagAssetsError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(sources.app, name="sources")
 app.add_typer(snapshots.app, name="snapshots")
 app.command("erase")(erase.erase)
 app.command("doctor")(doctor.doctor)
+app.command("drill")(drill.drill)
 app.command("ui")(ui.ui)
 
 

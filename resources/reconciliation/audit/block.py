@@ -12,7 +12,7 @@ import pyarrow as pa
 from resources.embedding.codec import SCALE
 from resources.embedding.identity import ModelIdentity
 
-COLUMNS = ("chunk_id", "text_hash", "n_tokens", "tokens", "pooled", "checksum")
+COLUMNS = ("chunk_id", "text_hash", "fingerprint", "n_tokens", "tokens", "pooled", "checksum")
 ROWS = 512
 
 

@@ -26,6 +26,13 @@ def wrong_dimension(block: Block, _: Calibration) -> np.ndarray:
     return bad
 
 
+@vector_validator("foreign_model_vectors", exact=True)
+def fingerprint(block: Block, _: Calibration) -> np.ndarray:
+    """The row itself names another model than its table does."""
+    named = block.rows.column("fingerprint").to_pylist()
+    return np.array([one != block.identity.fingerprint for one in named], dtype=bool)
+
+
 @vector_validator("incomplete_token_embeddings", exact=True)
 def token_count(block: Block, _: Calibration) -> np.ndarray:
     """Not as many token vectors as the row says, or as the tokenizer counts."""

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from time import perf_counter
+from time import process_time
 from typing import Literal
 
 import numpy as np
@@ -37,8 +37,9 @@ from resources.store.snapshots import Manifest
 from resources.store.tables import CHUNKS, Table, token_embeddings
 
 Depth = Literal["checksum", "reembed"]
-SAMPLE = 0.03
+SAMPLE = 0.02
 AT_RANDOM = 1 / 3
+READ_ROWS = 2048
 STEP = 128
 LEAST_STEP = 16
 CONFIRMED = 256
@@ -61,7 +62,7 @@ class Finding:
 class Place:
     """A version of a token_embeddings table, whom it serves, and what was found there.
 
-    `doubted` counts, per statistical validator, the rows that it doubted; `seconds` is what each step cost.
+    `doubted` counts, per statistical validator, the rows that it doubted; `seconds` is the processor time of each step.
     """
 
     where: Literal["candidate", "live", "both"]
@@ -157,6 +158,8 @@ class _Look:
         self.chunks = corpus.store.rows(CHUNKS, ("chunk_id", "tokens"), version=place.chunks_version)
         self.doubts: dict[str, VectorValidator] = {}
         self.examined: set[str] = set()
+        self.texts: dict[str, str] = {}
+        self.tokenizer = load_tokenizer(place.model.name)
 
     def run(self) -> None:
         """Read everything, then settle what is doubted, then sample."""
@@ -177,37 +180,39 @@ class _Look:
 
     def _blocks(self) -> Iterator[Block]:
         ids, tokens = self.chunks["chunk_id"].combine_chunks(), self.chunks["tokens"].to_numpy()
-        started = perf_counter()
-        for batch in self.corpus.store.batches(self.place.table, COLUMNS, version=self.place.version):
+        started = process_time()
+        for batch in _gathered(self.corpus.store.batches(self.place.table, COLUMNS, version=self.place.version)):
             at = pc.index_in(batch.column("chunk_id"), ids)
             known = batch.filter(pc.is_valid(at))
             expected = tokens[at.drop_null().to_numpy()]
-            self.place.seconds["read"] += perf_counter() - started
+            self.place.seconds["read"] += process_time() - started
+            if self.depth == "reembed":
+                self._read_texts(known.column("chunk_id").to_pylist())
             for start in range(0, known.num_rows, ROWS):
                 rows = known.slice(start, ROWS)
                 yield Block(rows, expected[start : start + ROWS], self.place.model)
                 self.place.rows += rows.num_rows
                 self.place.tokens += int(expected[start : start + ROWS].sum())
-            started = perf_counter()
+            started = process_time()
 
     def _judge(self, block: Block) -> None:
-        started = perf_counter()
+        started = process_time()
         if block.shaped.any():
             _ = block.token_norms, block.token_means, block.norms
-        self.place.seconds["decode"] += perf_counter() - started
+        self.place.seconds["decode"] += process_time() - started
         for one in vector_validators():
             if not one.table:
-                started = perf_counter()
+                started = process_time()
                 self._note(one, [block.ids[row] for row in np.flatnonzero(one.judge(block, self.calibration))])
-                self.place.seconds[one.name] += perf_counter() - started
+                self.place.seconds[one.name] += process_time() - started
 
     def _judge_whole(self, summary: Summary) -> None:
         for one in vector_validators():
             if one.table and len(summary):
-                started = perf_counter()
+                started = process_time()
                 rows = np.flatnonzero(one.judge(summary, self.calibration))
                 self._note(one, summary.ids.take(pa.array(rows)).to_pylist() if len(rows) else [])
-                self.place.seconds[one.name] += perf_counter() - started
+                self.place.seconds[one.name] += process_time() - started
 
     def _note(self, by: VectorValidator, chunk_ids: Sequence[str]) -> None:
         for one in chunk_ids:
@@ -243,9 +248,9 @@ class _Look:
         bad = []
         for start in range(0, len(chunk_ids), STEP):
             step = chunk_ids[start : start + STEP]
-            started = perf_counter()
+            started = process_time()
             evidence = self._witness.examine(step)
-            self.place.seconds["embed again"] += perf_counter() - started
+            self.place.seconds["embed again"] += process_time() - started
             self.examined.update(step)
             self.place.embedded += len(step)
             self.place.embedded_tokens += sum(self._tokens[one] for one in step)
@@ -277,15 +282,20 @@ class _Look:
 
     def _fit(self, block: Block, probe: TextProbe) -> np.ndarray:
         """Return how well each row's token vectors fit its text."""
-        started = perf_counter()
-        texts = self.corpus.store.take(
-            CHUNKS, ("chunk_id", "heading", "text"), block.ids, version=self.place.chunks_version
-        )
-        inputs = {row["chunk_id"]: embedding_input(row["heading"], row["text"]) for row in texts.to_pylist()}
-        ids = load_tokenizer(self.place.model.name).ids([inputs[one] for one in block.ids])
+        started = process_time()
+        ids = self.tokenizer.ids([self.texts[one] for one in block.ids])
         scores = probe.scores(block, ids)
-        self.place.seconds["text probe"] += perf_counter() - started
+        self.place.seconds["text probe"] += process_time() - started
         return scores
+
+    def _read_texts(self, chunk_ids: list[str]) -> None:
+        """Read the texts of one batch, all at once: reading few rows at random costs nearly as much as many."""
+        started = process_time()
+        columns = ("chunk_id", "heading", "text")
+        rows = self.corpus.store.take(CHUNKS, columns, chunk_ids, version=self.place.chunks_version)
+        pairs = zip(rows["chunk_id"].to_pylist(), rows["heading"].to_pylist(), rows["text"].to_pylist(), strict=True)
+        self.texts = {chunk_id: embedding_input(heading, text) for chunk_id, heading, text in pairs}
+        self.place.seconds["read texts"] += process_time() - started
 
     def _sample(self, chunk_ids: list[str], scores: np.ndarray) -> None:
         """Embed the rows that fit their text least, then some at random, within the budget or while that finds any."""
@@ -317,3 +327,15 @@ class _Look:
             at += len(step)
             if at >= most and not found:
                 return
+
+
+def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join small batches, of which a table that was written in many small commits has many."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(one.num_rows for one in waiting) >= READ_ROWS:
+            yield pa.concat_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_batches(waiting)
