@@ -10,7 +10,7 @@ import dagster as dg
 import psutil
 
 from resources.settings import Settings
-from resources.store.lease import process_runs, this_host
+from resources.store.lease import process_runs, process_start, this_host
 from sensors.graph import status
 
 HOST_TAG = ".dagster/rag_host"  # the prefix keeps them out of the UI's list of runs
@@ -25,7 +25,7 @@ UNFINISHED = [
 
 def process_tags() -> dict[str, str]:
     """Return the tags that say which process works on a run."""
-    return {HOST_TAG: this_host(), PROCESS_TAG: f"{os.getpid()}:{psutil.Process().create_time():.0f}"}
+    return {HOST_TAG: this_host(), PROCESS_TAG: f"{os.getpid()}:{process_start(psutil.Process()):.2f}"}
 
 
 def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -109,6 +109,22 @@ def test_of_many_that_ask_at_once_exactly_one_gets_it(tmp_path):
     assert winners.qsize() == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="where the clock enters a process's start is Linux's own way")
+def test_a_clock_that_jumps_hands_the_lease_to_nobody(tmp_path, monkeypatch):
+    """A step of the clock moves the time at which the host is said to have started, and the wall clock."""
+    lease = Lease(tmp_path, "c")
+    held, started = lease.acquire("run-1", wait=0), psutil.Process().create_time()
+    for jump in (-86400.0, 86400.0):
+        with monkeypatch.context() as patch:
+            boot, wall = psutil.boot_time() + jump, time.time
+            patch.setattr("psutil._pslinux.boot_time", lambda boot=boot: boot)
+            patch.setattr(time, "time", lambda wall=wall, jump=jump: wall() + jump)
+            assert abs(psutil.Process().create_time() - started) > 86000, "the jump reaches what the lease asks"
+            with pytest.raises(LeaseHeldError):
+                lease.acquire("run-2", wait=0.3)
+    held.check()
+
+
 def test_waiting_ends_when_the_holder_lets_go(tmp_path):
     lease = Lease(tmp_path, "c")
     lease.acquire("run-1", wait=0)

@@ -55,11 +55,16 @@ def this_host() -> str:
     return f"{platform.node()}/{namespace.stat().st_ino if namespace.exists() else 0}"
 
 
+def process_start(process: psutil.Process) -> float:
+    """Return when a process started, in seconds since this host did: no clock that is set or jumps changes it."""
+    return process.create_time() - psutil.boot_time()
+
+
 def process_runs(pid: int, started: float) -> bool:
-    """Whether the process of this id that started then (seconds since the epoch) still runs on this host."""
+    """Whether the process of this id that started then (as `process_start` has it) still runs on this host."""
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) <= 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        return abs(process_start(process) - started) <= 1.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
@@ -125,7 +130,7 @@ class Lease:
     def _take(self, owner: str, number: int) -> "HeldLease | None":
         process = psutil.Process()
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        mine = Holder(number, owner, this_host(), process.pid, process.create_time(), since)
+        mine = Holder(number, owner, this_host(), process.pid, process_start(process), since)
         if not create_exclusively(self._path(number), json.dumps(asdict(mine))):
             return None
         for older in self.folder.glob("[0-9]*.json"):
