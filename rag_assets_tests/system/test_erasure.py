@@ -145,6 +145,7 @@ def test_killed_on_the_way(folder, place):
     corpus = corpus_of(folder)
     [receipt] = [json.loads(one.read_bytes()) for one in corpus.store.erasures.glob("*.json")]
     assert receipt["places"][place] is None, "the receipt says pending"
+    assert "erasure_pending" in {one.type for one in analyse(SystemState(corpus), "search-ready")}
     hits = retrieve(open_live(corpus.store), ["dragonflies"], k=9)[0]
     assert hits and SECRET not in {hit.document_id for hit in hits}, "hidden, and the others are answered"
     erase(corpus, [SECRET], "asked by the author")
