@@ -27,7 +27,8 @@ CHECK_MODULES = [tables, index_checks, publishing, vectors]
 def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
     """Return the definitions for these settings. `resource_overrides` replaces resources by name (`corpora`)."""
     prefix = list(settings.asset_key_prefix) or None
-    freshness = _freshness(settings)
+    limits = settings.strictest_freshness  # Dagster judges an asset as a whole, not a partition of it
+    freshness = dg.FreshnessPolicy.time_window(fail_window=limits.fail, warn_window=limits.warn)
 
     def kept_true(spec: dg.AssetSpec) -> dg.AssetSpec:
         follow = FOLLOW if spec.deps else None
@@ -48,13 +49,6 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | No
         resources={"corpora": corpora, **(resource_overrides or {})},
         executor=dg.in_process_executor,
     )
-
-
-def _freshness(settings: Settings) -> dg.FreshnessPolicy:
-    """Return the strictest policy of all corpora: Dagster judges an asset as a whole, not a partition of it."""
-    policies = [corpus.freshness for corpus in settings.corpora.values()]
-    fail, warn = min(one.fail for one in policies), min(one.warn for one in policies)
-    return dg.FreshnessPolicy.time_window(fail_window=fail, warn_window=min(warn, fail))
 
 
 @dg.definitions

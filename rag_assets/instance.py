@@ -12,6 +12,7 @@ from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
+from resources.corpus import corpus_names
 from resources.errors import StoreError
 from resources.settings import Settings
 from sensors.corpora import register_corpora
@@ -27,7 +28,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     prepare(settings)
     try:
         with dg.DagsterInstance.get() as instance:
-            register_corpora(instance, settings)
+            register_corpora(instance, corpus_names(settings))
             free_dead_runs(instance)
             yield instance
     except OperationalError as error:

@@ -62,6 +62,8 @@ class ScheduleSettings(Section):
 class AutomationSettings(Section):
     """The sensors and schedules, by name. A section may say only what differs: `corpora: {every: 5m}`."""
 
+    drift: SensorSettings = SensorSettings()
+    failed_checks: SensorSettings = SensorSettings()
     failed_runs: SensorSettings = SensorSettings()
     dead_runs: SensorSettings = SensorSettings(every=timedelta(seconds=60))
     corpora: SensorSettings = SensorSettings()

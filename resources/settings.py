@@ -98,6 +98,8 @@ class CheckSettings(Section):
 class CorpusSettings(Section):
     """One knowledge base. Everything but `tenant` and `sources` can also stand under `defaults:`.
 
+    `target_state`: what the sensors hold it to. `list_every`: the least time between two listings of its sources;
+    between that they look at the store alone.
     `max_characters`: a document with more text than that becomes a failure row instead of hours of embedding.
     `keep_originals`: keep the bytes of every document, not of single files alone.
     `lease_wait`: how long a run waits for another one that writes to the same corpus.
@@ -117,6 +119,8 @@ class CorpusSettings(Section):
     budget: BudgetSettings = BudgetSettings()
     retries: RetrySettings = RetrySettings()
     completeness: CompletenessSettings = CompletenessSettings()
+    target_state: Literal["token-embeddings", "search-ready", "ragas-eval"] = "search-ready"
+    list_every: Duration = timedelta(0)
     max_characters: int = Field(10_000_000, ge=1)
     lease_wait: Duration = timedelta(seconds=60)
     keep_originals: bool = False
@@ -141,6 +145,13 @@ class Settings(Section):
                 f"unknown corpus {name!r}; configured: {known}. Add it to {self.path or CONFIG_NAME} under `corpora:`."
             )
         return self.corpora[name]
+
+    @property
+    def strictest_freshness(self) -> FreshnessSettings:
+        """The shortest limits of all corpora: what is asked of an asset as a whole."""
+        limits = [one.freshness for one in self.corpora.values()]
+        fail = min(one.fail for one in limits)
+        return FreshnessSettings(warn=min(fail, *(one.warn for one in limits)), fail=fail)
 
     @property
     def dagster_home(self) -> Path:

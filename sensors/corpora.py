@@ -21,9 +21,9 @@ def new_corpora(instance: dg.DagsterInstance, names: Iterable[str]) -> list[str]
     return [name for name in names if name not in known]
 
 
-def register_corpora(instance: dg.DagsterInstance, settings: Settings) -> None:
-    """Make every corpus a partition."""
-    if new := new_corpora(instance, corpus_names(settings)):
+def register_corpora(instance: dg.DagsterInstance, names: Iterable[str]) -> None:
+    """Make these corpora partitions."""
+    if new := new_corpora(instance, names):
         instance.add_dynamic_partitions(PARTITIONS, new)
 
 

@@ -16,6 +16,7 @@ PARTITIONS = "corpus"
 JOB = "search_ready"
 ASSETS = ("documents", "chunks", "token_embeddings", "dense_index", "bm25_index", "ragas_report", "snapshot")
 REASON_TAG = "rag/reason"
+PLAN_TAG = "rag/plan"
 BUSY = [one for one in dg.DagsterRunStatus if one not in {*FINISHED_STATUSES, dg.DagsterRunStatus.MANAGED}]
 
 
@@ -47,10 +48,12 @@ def busy_run(instance: dg.DagsterInstance, settings: Settings, corpus: str) -> s
     return next((run.run_id for run in _runs(instance, settings, corpus, BUSY)), None)
 
 
-def newest_run(instance: dg.DagsterInstance, corpus: str) -> int:
-    """Return the storage id of the newest run with this partition, whatever became of it; 0 when there is none."""
+def newest_run(instance: dg.DagsterInstance, corpus: str) -> tuple[int, dg.DagsterRunStatus | None]:
+    """Return the storage id and status of the newest run with this partition; 0 and None when there is none."""
     filters = dg.RunsFilter(tags={PARTITION_NAME_TAG: corpus})
-    return next((record.storage_id for record in instance.get_run_records(filters, limit=1)), 0)
+    for record in instance.get_run_records(filters, limit=1):
+        return record.storage_id, record.dagster_run.status
+    return 0, None
 
 
 def _runs(

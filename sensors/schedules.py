@@ -80,7 +80,8 @@ def _schedule(name: str, when: ScheduleSettings, description: str, select: Selec
         context: dg.ScheduleEvaluationContext, corpora: dg.ResourceParam[Corpora]
     ) -> list[dg.RunRequest] | dg.SkipReason:
         now = corpora.settings()
-        register_corpora(context.instance, now)
+        names = corpus_names(now)
+        register_corpora(context.instance, names)
         assets, checks = select(now)
         requests = [
             dg.RunRequest(
@@ -90,7 +91,7 @@ def _schedule(name: str, when: ScheduleSettings, description: str, select: Selec
                 asset_selection=assets,
                 asset_check_keys=checks,
             )
-            for corpus in corpus_names(now)
+            for corpus in names
         ]
         return requests or dg.SkipReason("there is no corpus")
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from rag_assets.checks.shapes import Verdict, audit
+from rag_assets.checks.shapes import Verdict, audit, ids_metadata
 from resources.corpus import Corpus
 from resources.index.generation import read_manifest
 from resources.materialisation.report import decide
+from resources.reconciliation.analyse import Severity, analyse
+from resources.reconciliation.freshness import freshness, record_agreement
 from resources.reconciliation.observe import KINDS, SystemState
 from resources.store.writer import CorpusWriter
 
@@ -36,6 +38,13 @@ def _snapshot(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
             if manifest.ids_digest != state.live.chunks_digest:
                 problems.append(f"the {kind} index holds other chunks than snapshot {state.live.number} names")
     yield Verdict("is_whole", not problems, True, {"problems": dg.MetadataValue.json(problems)})
+    left = [one for one in analyse(state, corpus.settings.target_state) if one.severity > Severity.LOW]
+    types = {"drift": dg.MetadataValue.json([one.type for one in left])}
+    yield Verdict("is_current", not left, False, ids_metadata([one for issue in left for one in issue.ids]) | types)
+    if not left:
+        record_agreement(corpus)
+    found = freshness(corpus)
+    yield Verdict("is_fresh", found.level == "fresh", False, {"reason": found.said, "level": found.level})
 
 
 audit_ragas_report = audit(
@@ -45,6 +54,11 @@ audit_ragas_report = audit(
 )
 audit_snapshot = audit(
     "snapshot",
-    {"is_whole": "Everything that live names is there, and its indexes hold the same chunks as its table."},
+    {
+        "is_whole": "Everything that live names is there, and its indexes hold the same chunks as its table.",
+        "is_current": "Another look at everything finds nothing left to do: live is what sources and settings ask for.",
+        "is_fresh": "The corpus was known to agree with its sources within its own `freshness` limits.",
+    },
     _snapshot,
+    informative={"is_current", "is_fresh"},
 )

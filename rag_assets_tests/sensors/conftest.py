@@ -1,14 +1,16 @@
 """A real Dagster instance, a small corpus of real text, and sensors and schedules asked for one tick at a time."""
 
-import json
+import shutil
 from pydoc_data.topics import topics
 
 import dagster as dg
+import lance
 import pytest
 
 from rag_assets.definitions import build_defs
-from resources.corpus import open_corpus
+from resources.corpus import corpus_names, open_corpus
 from resources.settings import load_settings
+from sensors.check_records import newest_records
 from sensors.corpora import register_corpora
 from sensors.graph import ASSETS, asset_key
 
@@ -46,7 +48,8 @@ class Desk:
             sensor_name=name,
             resources=self.definitions.resources,
         )
-        result = sensor.evaluate_tick(context)
+        with dg.partition_loading_context(dynamic_partitions_store=self.instance):
+            result = sensor.evaluate_tick(context)
         self.cursors[name] = result.cursor
         for change in result.dynamic_partitions_requests or ():
             if isinstance(change, dg.AddDynamicPartitionsRequest):
@@ -60,7 +63,7 @@ class Desk:
 
     def run(self, *assets, corpus="default", checks=None, tags=None):
         """Run these assets of a corpus (all without a choice), or these checks alone; return whether it succeeded."""
-        register_corpora(self.instance, self.settings)
+        register_corpora(self.instance, corpus_names(self.settings))
         job = self.definitions.resolve_job_def("search_ready")
         selection = {asset_key(self.settings, name) for name in assets or ASSETS} if checks is None else set()
         chosen = job.get_subset(asset_selection=selection, asset_check_selection=set(checks) if checks else None)
@@ -79,15 +82,19 @@ class Desk:
         names = [key.path[-1] for key in request.asset_selection or ()]
         return self.run(*names, corpus=request.partition_key, checks=request.asset_check_keys, tags=request.tags)
 
+    def lose_embeddings(self, count, corpus="default"):
+        """Delete rows behind the system's back; return their chunk ids."""
+        opened = self.corpus(corpus)
+        table = lance.dataset(opened.store.folder / f"{opened.embeddings.name}.lance")
+        ids = sorted(table.to_table(columns=["chunk_id"])["chunk_id"].to_pylist())[:count]
+        table.delete(f"chunk_id in ({', '.join(repr(one) for one in ids)})")
+        return ids
+
     def verdicts(self, corpus="default"):
-        """Return whether each check that was evaluated last passed, by asset and name."""
+        """Return whether each check passed when it was evaluated last, by asset and name."""
         keys = self.definitions.resolve_asset_graph().asset_check_keys
-        found = self.instance.event_log_storage.get_asset_check_partition_info(list(keys))
-        return {
-            f"{one.check_key.asset_key.path[-1]}.{one.check_key.name}": one.latest_execution_status.value == "SUCCEEDED"
-            for one in found
-            if one.partition_key == corpus
-        }
+        found = newest_records(self.instance, keys, {corpus})
+        return {f"{one.key.asset_key.path[-1]}.{one.key.name}": one.passed for one in found}
 
 
 @pytest.fixture
@@ -96,5 +103,23 @@ def desk(tmp_path):
         yield Desk(tmp_path, instance)
 
 
-def cursor_of(result):
-    return json.loads(result.cursor)
+@pytest.fixture(scope="session")
+def built_folder(tmp_path_factory):
+    """Build a corpus of three short documents, once."""
+    folder = tmp_path_factory.mktemp("built") / "folder"
+    folder.mkdir()
+    with dg.instance_for_test() as instance:
+        built = Desk(folder, instance)
+        built.write(3)
+        assert built.run()
+    return folder
+
+
+@pytest.fixture
+def built(built_folder, tmp_path):
+    """A copy of a built corpus, with a Dagster instance that knows nothing of how it came about."""
+    folder = shutil.copytree(built_folder, tmp_path / "folder")
+    with dg.instance_for_test() as instance:
+        desk = Desk(folder, instance)
+        register_corpora(instance, corpus_names(desk.settings))
+        yield desk

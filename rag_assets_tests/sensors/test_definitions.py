@@ -6,6 +6,8 @@ import sys
 import dagster as dg
 
 from sensors.graph import ASSETS
+from sensors.reports import CHECK_OF, IS_CURRENT, IS_FRESH
+from sensors.schedules import AUDITS
 
 
 def test_settings_switch_and_time_the_sensors(desk):
@@ -34,3 +36,11 @@ def test_loading_the_definitions_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_drift_has_a_check_that_exists_and_every_check_that_is_named_does(desk):
+    graph = desk.definitions.resolve_asset_graph()
+    there = {(key.asset_key.path[-1], key.name) for key in graph.asset_check_keys}
+    named = {*CHECK_OF.values(), IS_CURRENT, IS_FRESH}
+    named |= {(asset, name) for checks in AUDITS.values() for asset, names in checks.items() for name in names}
+    assert named <= there

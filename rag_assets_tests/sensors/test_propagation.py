@@ -32,8 +32,11 @@ def test_a_change_is_followed_once_and_no_change_never(desk):
     assert ticks.requested() == set(), "asked for once"
     assert desk.run(*AFTER_DOCUMENTS)
     assert ticks.requested() == set()
-    assert desk.run("documents") and desk.run("chunks")
-    assert ticks.requested() == set(), "materialised, and nothing changed"
+    desk.write(2, suffix="\nThe zyxomma flies at dusk.")
+    assert desk.run("documents", "chunks", tags={"rag/reason": "drift"})
+    assert ticks.requested() == set(), "a run of ours goes as far as it is meant to"
+    assert desk.run("documents", "chunks")
+    assert ticks.requested() == set(), "made again by hand, and nothing changed"
 
 
 def test_what_a_check_blocked_is_not_followed(desk):

@@ -33,7 +33,7 @@ def test_a_failed_run_is_reported_with_its_cause(desk):
 def test_a_corpus_is_busy_while_a_run_of_it_is_not_over(desk):
     run = failed(desk)
     selected = frozenset({dg.AssetKey("documents")})
-    newest = newest_run(desk.instance, "default")
+    newest, _ = newest_run(desk.instance, "default")
     prefixed = desk.settings.model_copy(update={"asset_key_prefix": ("team", "kb")})
     assert dg.DagsterRunStatus.QUEUED in BUSY
     for status in {*BUSY, *FINISHED_STATUSES} - {dg.DagsterRunStatus.QUEUED}:  # to store that, a code server is needed
@@ -42,5 +42,7 @@ def test_a_corpus_is_busy_while_a_run_of_it_is_not_over(desk):
         assert busy_run(desk.instance, desk.settings, "default") == busy, status
         assert busy_run(desk.instance, desk.settings, "another") is None
         assert busy_run(desk.instance, prefixed, "default") is None, "another code location's run"
-        assert newest_run(desk.instance, "default") > newest > newest_run(desk.instance, "another") == 0
+        found, its_status = newest_run(desk.instance, "default")
+        assert found > newest and its_status == status
+        assert newest_run(desk.instance, "another") == (0, None)
         desk.instance.delete_run(new.run_id)

@@ -13,7 +13,7 @@ import pytest
 from rag_assets.definitions import build_defs
 from rag_assets.runs import materialise
 from rag_assets_tests.models import save_second_model
-from resources.corpus import open_corpus
+from resources.corpus import corpus_names, open_corpus
 from resources.embedding.vectors import checksum
 from resources.materialisation.rollback import roll_back, unpin
 from resources.reconciliation.analyse import analyse, holds
@@ -39,7 +39,7 @@ class Workbench:
     def configure(self, more, source="{type: folder, path: docs}"):
         (self.folder / "rag.yaml").write_text(f"corpora: {{default: {{sources: [{source}]{more}}}}}")
         self.settings = load_settings(self.folder / "rag.yaml")
-        register_corpora(self.instance, self.settings)
+        register_corpora(self.instance, corpus_names(self.settings))
 
     def write(self, names, suffix=""):
         for name in names:
@@ -81,7 +81,7 @@ def test_a_build_and_a_second_one_that_does_nothing(bench):
     assert first.success, first.problem
     assert bench.issues() == {} and bench.live.number == 1
     checks = bench.checks(first.run_id)
-    assert len(checks) == 17 and all(one.passed and one.partition == "default" for one in checks.values())
+    assert len(checks) == 19 and all(one.passed and one.partition == "default" for one in checks.values())
     events = {name: bench.instance.get_latest_materialization_event(dg.AssetKey(name)) for name in ASSETS}
     versions = {name: event.asset_materialization.tags["dagster/data_version"] for name, event in events.items()}
     rows = {name: event.asset_materialization.metadata["dagster/row_count"].value for name, event in events.items()}

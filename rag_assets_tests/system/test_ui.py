@@ -6,20 +6,16 @@ Not here: what the figures and verdicts are (the tests of the parts), only that 
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from rag_assets_tests.system.conftest import Project
+from rag_assets_tests.system.serving import serving
 from resources.store.tables import CHUNKS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
@@ -44,7 +40,7 @@ CHECKS = {
     "dense_index": ("equals_table", "files_whole", "self_query"),
     "bm25_index": ("equals_table", "files_whole", "self_query"),
     "ragas_report": ("gate",),
-    "snapshot": ("is_whole",),
+    "snapshot": ("is_current", "is_fresh", "is_whole"),
 }
 # Axes and labels of a plot are grey; what is plotted is not.
 COLOURED_PIXELS = """canvas => {
@@ -56,58 +52,6 @@ COLOURED_PIXELS = """canvas => {
     }
     return found
 }"""
-
-
-@contextmanager
-def serving(project, log):
-    """Run `rag-assets ui` on a free port until the end of the block, and yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            project.command("ui", "--port", str(port)),
-            cwd=project.folder,
-            env=project.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_default_signals,
-        )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        _wait_until_it_answers(address, process, log)
-        yield address
-    finally:
-        _end(process)
-
-
-def _end(process):
-    """End the whole group, gently first: code servers outlive their parent for a while."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=30)
-
-
-def _default_signals():
-    """Undo what a shell or a test runner in the background made ignored: `dagster dev` would copy it onto SIGTERM."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-
-
-def _wait_until_it_answers(address, process, log):
-    deadline = time.monotonic() + 180
-    while True:
-        try:
-            with urllib.request.urlopen(f"{address}/server_info", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            assert process.poll() is None, f"the UI ended: {log.read_text('utf-8')}"
-            assert time.monotonic() < deadline, f"the UI does not answer: {log.read_text('utf-8')}"
-            time.sleep(0.5)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from resources.alignment import Keyed
 from resources.reconciliation.completeness import tolerate
 from resources.reconciliation.diff import embeddings_diff
 from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds, issue, validator, validators
+from resources.reconciliation.freshness import freshness
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.questions import questions, report_folder
 from resources.reconciliation.vectors import grouped
@@ -161,6 +162,14 @@ def _damaged(state: SystemState, *tables: str) -> Iterator[DriftIssue]:
 def _literal(text: str) -> str:
     """Return text for a description, in which braces mean nothing."""
     return text.replace("{", "{{").replace("}", "}}")
+
+
+@validator("documents")
+def _overdue(state: SystemState) -> Iterator[DriftIssue]:
+    found = freshness(state.corpus)
+    if found.since is not None and found.level == "overdue":
+        what = f"before this look the corpus was last {found.said}"
+        yield DriftIssue("overdue", Severity.LOW, "source", 1, (), "look more often", what)
 
 
 @validator("chunks")
