@@ -3,6 +3,7 @@
 The only place where Dagster's run meets the store's lease. What is done with a corpus belongs to `resources`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,16 @@ import dagster as dg
 from resources.corpus import Corpus, open_corpus
 from resources.errors import RagAssetsError
 from resources.observability.logging import correlated
+from resources.policy import BudgetSettings
 from resources.settings import Settings, load_settings
+from resources.store.allowance import Allowance, step_back
 from resources.store.writer import CorpusWriter, writing
 from sensors.dead_runs import mark_run, run_has_ended
+
+MODE_TAG = "rag/mode"
+PLAN_TAG = "rag/plan"
+DEADLINE_TAG = "rag/deadline"
+SHARE_TAG = "rag/share"
 
 
 class CorporaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -50,9 +58,28 @@ class CorporaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         with self.reading(context) as corpus:
             mark_run(context.instance, context.run.run_id)
             wait = corpus.settings.lease_wait.total_seconds()
-            is_gone = _ended(context)
-            with writing(corpus.store, context.run.run_id, wait=wait, is_gone=is_gone) as writer:
+            budget, is_gone = corpus.settings.budget, _ended(context)
+            share = float(context.run.tags.get(SHARE_TAG, "1"))
+            step_back(budget.cpu_share * share, budget.nice)
+            allowance = _allowance(context, budget, share)
+            run = context.run.run_id
+            with writing(corpus.store, run, wait=wait, is_gone=is_gone, allowance=allowance) as writer:
                 yield corpus, writer
+
+
+def _allowance(
+    context: dg.OpExecutionContext | dg.AssetCheckExecutionContext, budget: BudgetSettings, share: float
+) -> Allowance:
+    """Return what the run may use: the corpus's budget, its share of what it splits with others, until its deadline."""
+    tags = context.run.tags
+    memory = int(budget.max_memory * share) if budget.max_memory is not None else None
+    if tags.get(MODE_TAG, "progressive") != "progressive":
+        return Allowance(max_memory=memory)
+    record = context.instance.get_run_record_by_id(context.run.run_id)
+    started = record.start_time if record is not None and record.start_time is not None else time.time()
+    ends = [float(tags[DEADLINE_TAG])] if DEADLINE_TAG in tags else []
+    ends += [started + budget.max_minutes * 60] if budget.max_minutes is not None else []
+    return Allowance(budget.max_documents, min(ends, default=None), memory)
 
 
 def _ended(context: dg.OpExecutionContext | dg.AssetCheckExecutionContext) -> Callable[..., bool]:

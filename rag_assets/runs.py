@@ -5,6 +5,7 @@ The commands use this; the UI, the daemon and Kubernetes start runs their own wa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -16,12 +17,15 @@ from resources.corpus import Corpus
 from resources.settings import Settings
 from sensors.dead_runs import process_tags
 
+NO_TAGS: Mapping[str, str] = MappingProxyType({})
+
 
 @dataclass(frozen=True)
 class RunOutcome:
     """How a run ended.
 
-    `problem` is the line to show, `exit_code` the one to leave with; `failed_checks` are names of blocking checks.
+    `problem` is the line to show, `exit_code` the one to leave with; `failed_checks` are names of blocking checks,
+    `error` is the name of the error that ended it.
     """
 
     run_id: str
@@ -29,6 +33,7 @@ class RunOutcome:
     problem: str = ""
     exit_code: int = 0
     failed_checks: tuple[str, ...] = ()
+    error: str = ""
 
 
 def materialise(
@@ -39,6 +44,7 @@ def materialise(
     reason: str,
     *,
     resource_overrides: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] = NO_TAGS,
 ) -> RunOutcome:
     """Materialise these assets (all of them without a choice) of one corpus, checks included."""
     job = build_defs(settings, resource_overrides=resource_overrides).resolve_implicit_global_asset_job_def()
@@ -50,7 +56,7 @@ def materialise(
             instance=instance,
             partition_key=corpus.name,
             asset_selection=selection,
-            tags={"rag/reason": reason, **process_tags()},
+            tags={"rag/reason": reason, **tags, **process_tags()},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             run_id=run_id,
             raise_on_error=False,
@@ -78,6 +84,7 @@ def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
                 data.user_failure_data.description or "",
                 int(str(code.value)) if code else 2,
                 failed_checks,
+                str(name.value) if (name := data.user_failure_data.metadata.get("error")) else "",
             )
     if failed_checks:
         return RunOutcome(

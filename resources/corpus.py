@@ -112,6 +112,11 @@ def corpus_names(settings: Settings) -> list[str]:
     return sorted(stored | set(settings.corpora))
 
 
+def corpus_settings(settings: Settings, name: str) -> CorpusSettings:
+    """Return the settings of a corpus, those of `defaults` when it is known only by what it remembers."""
+    return settings.corpora.get(name, settings.defaults)
+
+
 def corpus_folder(settings: Settings, name: str) -> Path:
     """Return where the corpus lies under RAG_HOME."""
     return settings.home / CORPORA / name

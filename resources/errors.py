@@ -64,6 +64,15 @@ class LeaseLostError(StoreError):
     """This run no longer holds the lease: another run took over after it expired. Nothing more is written."""
 
 
+class BudgetUsedError(RagAssetsError):
+    """A run has used what it may use. What it committed is kept, and the rest is planned next time."""
+
+    exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"{message}; what was done is kept, and the rest is planned next time")
+
+
 class IndexDamagedError(StoreError):
     """An index generation is missing, damaged or of another format; says which file."""
 

@@ -45,9 +45,13 @@ def _documents(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
     systemic = corpus.settings.checks.is_systemic(len(failed), table.num_rows)
     yield Verdict("readable", not failed, systemic, ids_metadata(failed))
     diff = state.documents
-    left = sorted({*diff.missing, *diff.changed, *diff.reparse, *diff.gone})
+    held = [one for ids in diff.held.values() for one in ids]
+    left = sorted({*diff.missing, *diff.changed, *diff.reparse, *diff.gone, *held})
     yield Verdict(
-        "agrees_with_sources", not left and not diff.short, False, ids_metadata(left) | {"short_of_target": diff.short}
+        "agrees_with_sources",
+        not left and not diff.short,
+        False,
+        ids_metadata(left) | {"short_of_target": diff.short, "removals_held": len(held)},
     )
 
 

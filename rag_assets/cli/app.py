@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from rag_assets.cli import corpora, doctor, drill, ensure, erase, evaluate, init, query, snapshots, sources, ui
+from rag_assets.cli import (
+    corpora,
+    doctor,
+    drill,
+    ensure,
+    erase,
+    evaluate,
+    init,
+    query,
+    reconcile,
+    snapshots,
+    sources,
+    ui,
+)
 from resources.errors import RagAssetsError
 
 app = typer.Typer(
@@ -20,6 +33,8 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("ensure")(ensure.ensure)
+app.add_typer(reconcile.app, name="reconcile")
+app.add_typer(sources.app, name="sources")
 app.command("query")(query.query)
 app.command("eval")(evaluate.evaluate)
 app.command("corpora")(corpora.corpora)

@@ -1,4 +1,7 @@
-"""`ensure`: look, say what is missing from a target state, repair it as a Dagster run, and look again."""
+"""`ensure`: look, say what is missing from a target state, and repair it by the same loop as `reconcile`.
+
+A person typed it, so what is put off or stuck is tried again; a pause, a missing approval and the brake hold.
+"""
 
 import sys
 from enum import StrEnum
@@ -9,8 +12,9 @@ import typer
 from rag_assets.cli.options import DEFAULT, ConfigOption, CorpusOption, JsonOption
 
 if TYPE_CHECKING:
+    from rag_assets.reconcile import Reconciliation
     from resources.corpus import Corpus
-    from resources.reconciliation.analyse import DriftIssue
+    from resources.reconciliation.decision import Decision
     from resources.settings import Settings
 
 
@@ -50,33 +54,30 @@ def ensure(
         raise typer.BadParameter("choose one of --auto-fix, --validate-only and --dry-run")
     from rag_assets.cli.console import working
     from resources.corpus import open_corpus
-    from resources.reconciliation.analyse import analyse, holds
-    from resources.reconciliation.observe import SystemState
+    from resources.reconciliation.decision import decide
     from resources.settings import load_settings
 
     settings = load_settings(config)
     target = _target(settings, corpus, docs, source)
     with working():
         opened = open_corpus(settings, corpus, target)
-        found = SystemState(opened)
-        issues = analyse(found, state)
-        report: dict[str, Any] = {"run": None, "problem": ""}
-        repair = auto_fix and (not holds(issues) or bool(found.documents.retry))
-        plan = _actions(issues) if not holds(issues) else []
         if auto_fix:
-            _remember(settings, opened)
-        if auto_fix and not repair:
-            _clear_up_after_a_dead_run(settings, opened)
-        if repair:
-            report = _repair(settings, opened, state, issues)
-            opened = open_corpus(settings, corpus, target)
-            issues = analyse(SystemState(opened), state)
-    _show(
-        opened, state, issues, plan, report, as_json=json, repaired=repair, hint=_hint(report["run"], dry_run=dry_run)
-    )
-    if report["problem"]:
-        print(f"error: {report['problem']}", file=sys.stderr)
-    raise typer.Exit(report.get("exit_code") or (0 if holds(issues) else 1))
+            done = _repair(settings, opened, state)
+            opened, first, last = done.corpus, done.first, done.last
+        else:
+            done, first = None, decide(opened, state, force=True)
+            last = first
+    hint = "a repair would do the above; nothing was written" if dry_run else "repair it: add --auto-fix"
+    _show(opened, state, first, last, done, as_json=json, hint=hint)
+    if done is not None and done.problem:
+        print(f"error: {done.problem}", file=sys.stderr)
+    raise typer.Exit(done.exit_code if done is not None else _exit_code(last))
+
+
+def _exit_code(decision: "Decision") -> int:
+    from resources.reconciliation.drift import holds
+
+    return 0 if holds(decision.active) else decision.exit_code
 
 
 def _target(settings: "Settings", name: str, docs: int | None, source: list[str] | None) -> Any:
@@ -95,91 +96,73 @@ def _target(settings: "Settings", name: str, docs: int | None, source: list[str]
     return target
 
 
+def _repair(settings: "Settings", corpus: "Corpus", state: State) -> "Reconciliation":
+    from rag_assets.reconcile import Options, reconcile
+
+    _remember(settings, corpus)
+    return reconcile(settings, corpus.name, Options(str(state), force=True), corpus.target)
+
+
 def _remember(settings: "Settings", corpus: "Corpus") -> None:
+    """Write down what is wanted. Who names other sources wants the documents of the old ones gone."""
     from resources.corpus import corpus_folder
+    from resources.reconciliation.consent import confirm_removals
+    from resources.reconciliation.observe import SystemState
     from resources.targets import read_target, remember_target
 
     corpus.store.create()
     folder = corpus_folder(settings, corpus.name)
-    if read_target(folder) != corpus.target:
+    before = read_target(folder)
+    if before != corpus.target:
         remember_target(folder, corpus.target)
-
-
-def _clear_up_after_a_dead_run(settings: "Settings", corpus: "Corpus") -> None:
-    """Report the last run failed if it died before it could end, even when it left nothing else to do."""
-    holder = corpus.store.lease.holder()
-    if holder is None or holder.released or not holder.process_is_gone():
-        return
-    from rag_assets.instance import open_instance
-
-    with open_instance(settings):
-        corpus.store.lease.release(holder.owner)
-
-
-def _repair(settings: "Settings", corpus: "Corpus", state: State, issues: list["DriftIssue"]) -> dict[str, Any]:
-    from rag_assets.instance import open_instance
-    from rag_assets.runs import materialise
-    from resources.reconciliation.analyse import TARGET_STATES
-
-    only_tables = state == State.token_embeddings
-    assets = list(TARGET_STATES[state]) if only_tables else None
-    reason = ", ".join(sorted({issue.type for issue in issues}))
-    with open_instance(settings) as instance:
-        outcome = materialise(settings, corpus, assets, instance, reason)
-    return {"run": outcome.run_id, "problem": outcome.problem, "exit_code": outcome.exit_code}
-
-
-def _hint(run: str | None, *, dry_run: bool) -> str:
-    if run is not None:
-        return f"See run {run} in the UI: rag-assets ui"
-    return "A repair would do the above; nothing was written." if dry_run else "Repair it: add --auto-fix."
-
-
-def _actions(issues: list["DriftIssue"]) -> list[dict[str, Any]]:
-    return [
-        {"action": issue.action, "because": issue.type, "where": issue.where, "affected": issue.affected}
-        for issue in issues
-    ]
+    if before.sources != corpus.target.sources:
+        for source in SystemState(corpus).documents.held:
+            confirm_removals(corpus, source)
 
 
 def _show(
     corpus: "Corpus",
     state: State,
-    issues: list["DriftIssue"],
-    plan: list[dict[str, Any]],
-    report: dict[str, Any],
+    first: "Decision",
+    last: "Decision",
+    done: "Reconciliation | None",
     *,
     as_json: bool,
-    repaired: bool,
     hint: str,
 ) -> None:
     from rag_assets.cli.console import console, print_json, print_table
     from rag_assets.cli.figures import metrics_table
-    from resources.reconciliation.analyse import holds
+    from rag_assets.cli.plans import print_issues, print_plan
+    from resources.reconciliation.drift import holds
     from resources.reconciliation.observe import SystemState
 
     live = SystemState(corpus).live
+    is_well, repaired = holds(last.active), done is not None and bool(done.rounds)
     if as_json:
+        plan = first.plan if done is not None or not is_well else last.plan
         print_json(
             {
                 "corpus": corpus.name,
                 "state": str(state),
-                "holds": holds(issues),
-                "issues": [issue.as_json() for issue in issues],
-                "actions": plan,
-                "run": report["run"],
-                "problem": report["problem"],
+                "holds": is_well,
+                "verdict": last.verdict,
+                "reason": last.reason,
+                "issues": [issue.as_json() for issue in last.issues],
+                "plan": plan.as_json(),
+                "actions": [step.as_json() for step in plan.steps],
+                "run": done.run_ids[-1] if done is not None and done.rounds else None,
+                "problem": done.problem if done is not None else "",
                 "snapshot": live.number if live else None,
                 "counts": live.counts if live else {},
                 "metrics": live.metrics if live else {},
             }
         )
         return
-    for issue in issues:
-        severity, place = issue.severity.name.lower(), f"{issue.type}, {issue.where}"
-        console.print(f"  {severity:<8} {issue.description} ({place}). Repair: {issue.action}.", markup=False)
-    if report["problem"] or not holds(issues):
-        console.print(f"{corpus.name} is not {state}. {hint}")
+    print_issues(last.issues, [issue for issue in last.issues if issue not in last.active])
+    if (done is not None and done.problem) or not is_well:
+        print_plan(last.plan)
+        what = hint if done is None and last.verdict == "repair" else f"{last.verdict}: {last.reason}"
+        console.print(f"{corpus.name} is not {state}; {what}.", markup=False)
         return
     did = "repaired" if repaired else "nothing to do"
     counts = ", ".join(f"{count:,} {name}" for name, count in (live.counts if live else {}).items())

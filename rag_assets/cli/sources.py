@@ -124,6 +124,27 @@ def status(corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: Js
 
 
 @app.command()
+def confirm(
+    source: Annotated[str, typer.Argument(help="The source's name.")],
+    corpus: CorpusOption = DEFAULT,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let the removals that the brake holds take effect with the next run: just the documents that are held now."""
+    from rag_assets.cli.console import console, print_json, working
+    from resources.reconciliation.consent import confirm_removals
+
+    with working():
+        confirmed = confirm_removals(_open(config, corpus)[1], source)
+    if json:
+        print_json({"corpus": corpus, "source": source, "confirmed": len(confirmed), "ids": confirmed})
+    else:
+        shown = ", ".join(confirmed[:3]) + (", …" if len(confirmed) > 3 else "")
+        console.print(f"{corpus}: {len(confirmed)} removals of {source} are confirmed: {shown}", markup=False)
+        console.print(f"Remove them now: rag-assets reconcile run --corpus {corpus}", markup=False)
+
+
+@app.command()
 def retry(
     ids: Ids = None,
     later: Annotated[bool, typer.Option("--later", help="Leave it to the next run.")] = False,

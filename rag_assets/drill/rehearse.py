@@ -101,7 +101,7 @@ class Rehearsal:
         depth, state, issues, looked = self._look_for(damage)
         found = tuple(issue for issue in issues if issue.type in damage.drift)
         named = {one for issue in found for one in issue.ids}
-        plan = make_plan(self.name, TARGET, issues, gather_facts(state, issues))
+        plan = make_plan(self.name, TARGET, issues, gather_facts(state, issues, TARGET))
         started = time.perf_counter()
         if depth != "scan":
             with writing(state.corpus.store, "drill", wait=1) as writer:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from resources.errors import RagAssetsError, SettingsError
-from resources.reconciliation.attempts import backoff, record_attempt, record_failure, record_look
+from resources.reconciliation.attempts import Changes, backoff, record_attempt, record_failure, record_look
 from resources.reconciliation.consent import acknowledge, approve, confirm_removals, pause, resume
 from resources.reconciliation.decision import decide
 from resources.reconciliation.memory import NAME, now, read_memory
@@ -80,12 +80,14 @@ def test_what_is_over_is_forgotten(unbuilt):
     decision = decide(corpus, STATE, state=state)
     record_attempt(corpus, decision.repairing)
     approve(corpus, decision.plan)
-    assert [issue.type for issue in record_look(corpus, state, decision.active)] == ["missing_documents"]
-    assert record_look(corpus, state, decision.active) == [], "an incident is new once"
+    assert [issue.type for issue, _ in record_look(corpus, state, decision.active).appeared] == ["missing_documents"]
+    assert record_look(corpus, state, decision.active) == Changes(), "an incident is new once"
+    assert record_look(corpus, state, decision.active, waits=True).appeared, "that it is stuck is new"
+    assert record_look(corpus, state, decision.active, waits=True) == Changes()
     since = read_memory(corpus.store).incidents["missing_documents@candidate"].since
-    assert record_look(corpus, state, decision.active, now() + timedelta(hours=1)) == []
+    assert record_look(corpus, state, decision.active, now() + timedelta(hours=1)) == Changes()
     assert read_memory(corpus.store).incidents["missing_documents@candidate"].since == since
-    assert record_look(corpus, state, ()) == []
+    assert [key for key, _ in record_look(corpus, state, ()).over] == ["missing_documents@candidate"]
     memory = read_memory(corpus.store)
     assert (memory.attempts, memory.approval, memory.incidents) == ({}, None, {})
 

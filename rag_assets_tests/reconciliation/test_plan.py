@@ -95,7 +95,10 @@ def test_assets_are_in_order_and_reach_as_far_as_the_target(case):
     assert steps == sorted(steps)
     if plan.steps:
         assert plan.assets[-1] == ("token_embeddings" if target == "token-embeddings" else "snapshot")
-        assert plan.assets[0] == plan.steps[0].asset
+        assert plan.assets[0] == ("documents" if "snapshot" in plan.assets else plan.steps[0].asset), (
+            "whatever may become live is audited from the start"
+        )
+    assert {step.asset for step in plan.steps} <= set(plan.assets)
 
 
 def one(action, *ids, asset="chunks"):
@@ -129,6 +132,15 @@ def test_nothing_is_published_over_a_pin():
     assert "publish" not in [step.action for step in steps]
 
 
+def test_nothing_is_published_while_an_index_is_unsound_that_nobody_asked_to_repair():
+    found = [DriftIssue("bm25_index_damaged", Severity.HIGH, "candidate", 1, ("x",), "rebuild index", "", "bm25_index")]
+    both = Facts(chunks=18, unsound=frozenset({"bm25_index", "dense_index"}))
+    assert make_plan("c", "search-ready", found, both, pipeline="bm25").assets == ("bm25_index",)
+    one_only = Facts(chunks=18, unsound=frozenset({"bm25_index"}))
+    plan = make_plan("c", "search-ready", found, one_only, pipeline="bm25")
+    assert plan.assets == ASSETS and [step.asset for step in plan.steps] == ["bm25_index", "ragas_report", "snapshot"]
+
+
 def test_removals_alone_are_a_plan_of_their_own():
     plan = make_plan("c", "search-ready", [one("remove", "s:1"), one("fetch", "s:2")], FACTS)
     removals = plan.removals()
@@ -141,3 +153,4 @@ def test_rates_are_believed_once_they_were_measured_on_enough():
     enough = measured_rates([{"embed": Measured(40, 10.0)}, {"embed": Measured(60, 5.0)}])
     assert enough.seconds["embed"] == 0.15 and enough.measured == {"embed"}
     assert enough.estimate("embed", 100) == 15.0
+    assert measured_rates([{"start": Measured(1, 30.0)}, {"start": Measured(1, 40.0)}]).start == 35.0

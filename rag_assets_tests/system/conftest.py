@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,3 +73,21 @@ def documents(project) -> Path:
     for name in sorted(topics)[:12]:
         (folder / f"{name}.txt").write_text(topics[name], "utf-8")
     return folder
+
+
+class Killer:
+    """Starts `reconcile run` as a user would, and kills it when something is seen."""
+
+    def kill_at(self, bench, seen):
+        command = [sys.executable, "-m", "rag_assets", "reconcile", "run"]
+        process = subprocess.Popen(command, cwd=bench.folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        while process.poll() is None and not seen():
+            time.sleep(0.01)
+        assert process.poll() is None, process.communicate()
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def project_runner() -> Killer:
+    return Killer()

@@ -37,7 +37,7 @@ def plan(corpus: Corpus, writer: CorpusWriter) -> int:
 
 def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
     """Cut this shard's documents; a document's old chunks go in the commit that brings its new ones."""
-    wanted = share(SystemState(corpus).chunks.rechunk, shard, shards)
+    wanted = writer.allowance.documents(share(SystemState(corpus).chunks.rechunk, shard, shards), shards)
     with track("chunks", len(wanted)) as progress:
         documents: list[str] = []
         rows: list[dict[str, Any]] = []
@@ -48,6 +48,7 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
                 _commit(writer, documents, rows)
                 progress.advance(len(documents))
                 documents, rows = [], []
+                writer.allowance.check()
         _commit(writer, documents, rows)
         progress.advance(len(documents))
 
@@ -92,6 +93,7 @@ def _commit(writer: CorpusWriter, documents: list[str], rows: list[dict[str, Any
 def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     """Verify that every searchable document is cut as it should be."""
     state = SystemState(corpus)
+    writer.allowance.require_done(state.chunks.rechunk, "documents to be cut")
     if left := [*state.chunks.rechunk, *state.chunks.orphans]:
         raise StoreError(
             f"corpus {corpus.name}: chunks of {len(left)} documents are still not as they should be: {some(left)}"

@@ -44,7 +44,7 @@ def plan(corpus: Corpus, writer: CorpusWriter) -> int:
 def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
     """Copy what can be copied, embed the rest of this shard, shortest texts together."""
     state = SystemState(corpus)
-    wanted = set(share(state.embeddings.embed, shard, shards))
+    wanted = _of_documents(state, writer, share(state.embeddings.embed, shard, shards), shards)
     chunks = [
         row
         for row in state.servable.select(["chunk_id", "text_hash", "tokens"]).to_pylist()
@@ -58,6 +58,7 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
             wanted -= set(rows["chunk_id"].to_pylist())
             copied += rows.num_rows
             progress.advance(rows.num_rows)
+            writer.allowance.check()
         rest = sorted(
             (row for row in chunks if row["chunk_id"] in wanted), key=lambda row: (row["tokens"], row["chunk_id"])
         )
@@ -66,7 +67,19 @@ def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:
             writer.upsert(corpus.embeddings, _embed(corpus, group))
             forget(writer, corpus.embeddings, [row["chunk_id"] for row in group if row["chunk_id"] in bad])
             progress.advance(len(group))
+            writer.allowance.check()
     log.info("token embeddings written", corpus=corpus.name, copied=copied, embedded=len(rest))
+
+
+def _of_documents(state: SystemState, writer: CorpusWriter, chunk_ids: list[str], shards: int) -> set[str]:
+    """Return those chunks whose documents the run may work on."""
+    if writer.allowance.max_documents is None:
+        return set(chunk_ids)
+    chunks = state.servable.select(["chunk_id", "document_id"])
+    ours = chunks.filter(pc.is_in(chunks["chunk_id"], pa.array(chunk_ids, pa.string())))
+    allowed = writer.allowance.documents(sorted(set(ours["document_id"].to_pylist())), shards)
+    kept = ours.filter(pc.is_in(ours["document_id"], pa.array(allowed, pa.string())))
+    return set(kept["chunk_id"].to_pylist())
 
 
 def _embed(corpus: Corpus, group: list[dict[str, Any]]) -> pa.Table:
@@ -144,6 +157,7 @@ def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     forget(writer, corpus.embeddings, orphans)
     state = SystemState(corpus)
     diff = state.embeddings
+    writer.allowance.require_done(diff.missing, "chunks to be embedded")
     if left := sorted({*diff.missing, *diff.stale_text, *diff.incomplete, *diff.orphans}):
         raise StoreError(
             f"corpus {corpus.name}: token embeddings of {len(left)} chunks are still not as they should be: "

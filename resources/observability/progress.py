@@ -160,3 +160,25 @@ def track_sources(phase: str, sizes: Mapping[str, tuple[int, int]]) -> Iterator[
     yield SourceProgress(trackers)
     for tracker in trackers.values():
         tracker.finish()
+
+
+class Meter:
+    """Passes progress on, and adds up what was done: items and seconds by task, finished tasks only."""
+
+    def __init__(self, onward: Reporter) -> None:
+        self.done: dict[str, tuple[int, float]] = {}
+        self._onward = onward
+
+    def update(self, progress: Progress) -> None:
+        if progress.is_over:
+            items, seconds = self.done.get(progress.task, (0, 0.0))
+            self.done[progress.task] = (items + progress.total, seconds + progress.seconds)
+        self._onward.update(progress)
+
+
+@contextmanager
+def metered() -> Iterator[Meter]:
+    """Measure the work within the block, which is reported as it would be without."""
+    meter = Meter(_reporter.get() or _lines)
+    with reporting_to(meter):
+        yield meter

@@ -5,6 +5,7 @@ run that was killed, starts counting anew. Not here: whether a repair may run (`
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from resources.corpus import Corpus
@@ -59,27 +60,45 @@ def record_failure(corpus: Corpus, issues: Iterable[DriftIssue], at: datetime | 
                 one.next = at + backoff(corpus.name, issue.key, one.attempts, retries)
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What a look brought: issues seen for the first time, or that now wait for a person, and incidents that are over.
+
+    Both with the incident they are remembered as.
+    """
+
+    appeared: tuple[tuple[DriftIssue, Incident], ...] = ()
+    over: tuple[tuple[str, Incident], ...] = ()
+
+
 def record_look(
-    corpus: Corpus, state: SystemState, active: Iterable[DriftIssue], at: datetime | None = None
-) -> list[DriftIssue]:
-    """Forget what a look shows to be over, and return the issues that it shows for the first time.
+    corpus: Corpus,
+    state: SystemState,
+    active: Iterable[DriftIssue],
+    at: datetime | None = None,
+    *,
+    waits: bool = False,
+) -> Changes:
+    """Forget what a look shows to be over, and return what is new. `waits`: nothing goes on without a person.
 
     Over are: attempts at issues that are gone, an approval once the state holds, confirmed removals that are done.
     """
-    at, found = at or now(), list(active)
-    keys = {issue.key: issue for issue in found}
+    at, found = at or now(), {issue.key: issue for issue in active}
     with remembering(corpus.store) as memory:
-        memory.attempts = {key: one for key, one in memory.attempts.items() if key in keys}
-        if holds(found):
+        memory.attempts = {key: one for key, one in memory.attempts.items() if key in found}
+        if holds(found.values()):
             memory.approval = None
         if memory.confirmed:
             gone = set(state.documents.gone)
             left = {source: [one for one in ids if one in gone] for source, ids in memory.confirmed.items()}
             memory.confirmed = {source: ids for source, ids in left.items() if ids}
-        before = memory.incidents
-        memory.incidents = {
-            issue.key: Incident(since=before[issue.key].since if issue.key in before else at, affected=issue.affected)
-            for issue in found
-            if issue.severity > Severity.LOW
-        }
-        return [issue for key, issue in keys.items() if key in memory.incidents and key not in before]
+        before, memory.incidents = memory.incidents, {}
+        appeared = []
+        for key, issue in found.items():
+            if issue.severity > Severity.LOW:
+                known = before.pop(key, None)
+                incident = Incident(since=known.since if known else at, affected=issue.affected, waits=waits)
+                memory.incidents[key] = incident
+                if known is None or (waits and not known.waits):
+                    appeared.append((issue, incident))
+        return Changes(tuple(appeared), tuple(before.items()))

@@ -7,10 +7,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from typing import Any, Literal
 
 from resources.corpus import Corpus
-from resources.reconciliation.analyse import analyse
+from resources.errors import RagAssetsError
+from resources.reconciliation.analyse import TARGET_STATES, analyse
 from resources.reconciliation.attempts import is_exhausted, is_waiting
 from resources.reconciliation.consent import cost_of, is_acknowledged, is_approved, needs_approval
 from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds
@@ -19,6 +21,7 @@ from resources.reconciliation.memory import now
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.plan import Plan, gather_facts, make_plan
 from resources.reconciliation.remedies import remedy_for
+from resources.retrieval.pipelines import pipeline_names
 
 Verdict = Literal["healthy", "repair", "paused", "pending_approval", "stuck", "backoff"]
 
@@ -38,6 +41,16 @@ class Decision:
     repairing: tuple[DriftIssue, ...]
     plan: Plan
     exit_code: int
+
+    @property
+    def command(self) -> str:
+        """What to type about the drift that a run could repair."""
+        if self.verdict == "pending_approval":
+            return f"rag-assets reconcile approve {self.plan.id} --corpus {self.plan.corpus}"
+        if self.verdict == "paused":
+            return f"rag-assets reconcile resume --corpus {self.plan.corpus}"
+        force = " --force" if self.verdict in ("stuck", "backoff") else ""
+        return f"rag-assets reconcile run{force} --corpus {self.plan.corpus}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the decision as the command line prints it."""
@@ -72,7 +85,7 @@ def decide(
     ready = due if force else [one for one in due if not _is_put_off(look, one, at)]
     verdict, reason, code = _before_planning(look, active, due, ready, at)
     chosen = () if verdict == "healthy" else tuple(ready or due)
-    plan = _plan(look, target_state, chosen)
+    plan = _plan(look, target_state, chosen, pipeline)
     if verdict == "repair" and needs_approval(corpus, plan) and not is_approved(look.memory, corpus, plan):
         verdict, reason, code = "pending_approval", _ask(corpus, plan), 3
     leaving = tuple(one for one in ready if one.action == "remove")
@@ -80,14 +93,16 @@ def decide(
         verdict, reason, code = _put_off(look, [one for one in due if one not in ready], at)
     if leaving and verdict not in ("healthy", "repair"):
         reason = f"removals are not put off; the rest is: {reason}"
-        verdict, chosen, plan = "repair", leaving, _plan(look, target_state, leaving).removals()
+        verdict, chosen, plan = "repair", leaving, _plan(look, target_state, leaving, pipeline).removals()
     return Decision(verdict, reason, issues, active, chosen, plan, code)
 
 
-def _plan(look: SystemState, target: str, issues: Sequence[DriftIssue]) -> Plan:
+def _plan(look: SystemState, target: str, issues: Sequence[DriftIssue], pipeline: str | None) -> Plan:
+    name = look.corpus.name
     if not issues:
-        return Plan(look.corpus.name, target)
-    return make_plan(look.corpus.name, target, issues, gather_facts(look, issues), past_rates(look.corpus.store))
+        return Plan(name, target, pipeline=pipeline)
+    facts, rates = gather_facts(look, issues, target), past_rates(look.corpus.store)
+    return make_plan(name, target, issues, facts, rates, pipeline=pipeline)
 
 
 def _is_put_off(look: SystemState, issue: DriftIssue, at: datetime) -> bool:
@@ -161,3 +176,23 @@ def command_for(corpus: str, issue: DriftIssue) -> str:
     if issue.action.startswith(("sources ", "snapshots ")):
         return f"rag-assets {issue.action} --corpus {corpus}"
     return issue.action
+
+
+def find_plan(corpus: Corpus, plan_id: str) -> Plan:
+    """Return the plan of this id, for whatever target state or pipeline it was made; RagAssetsError when none is due.
+
+    A plan is named for what it does, so one that is not found was made before something changed.
+    """
+    state = SystemState(corpus)
+    seen = set()
+    for target in TARGET_STATES:
+        for pipeline, force in product((None, *pipeline_names()), (False, True)):
+            plan = decide(corpus, target, force=force, pipeline=pipeline, state=state).plan
+            if plan.id == plan_id and plan.steps:
+                return plan
+            seen |= {plan.id} if plan.steps and pipeline is None else set()
+    now_due = ", ".join(sorted(seen)) or "none"
+    raise RagAssetsError(
+        f"corpus {corpus.name}: there is no plan {plan_id} now, the corpus has changed; due: {now_due}. See: "
+        f"rag-assets reconcile status --corpus {corpus.name}"
+    )

@@ -51,10 +51,11 @@ class Pause(BaseModel):
 
 
 class Incident(BaseModel):
-    """A drift that was reported: since when it has been seen without a break, and how much it affected last."""
+    """A drift that was reported: since when it has been seen without a break, and whether it waits for a person."""
 
     since: datetime
     affected: int
+    waits: bool = False
 
 
 class Head(BaseModel):

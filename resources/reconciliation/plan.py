@@ -1,7 +1,7 @@
 """Plan: which documents each asset would work on for a set of issues, in order, and what that costs about.
 
 Pure: equal issues and facts give an equal plan with an equal id, and a plan names no document that no issue affects.
-Estimates are upper bounds where a document's chunks are not known before it is read. Not here: whether a plan may run
+How many chunks a document gives that was never cut is estimated from the others. Not here: whether a plan may run
 (`decision`), and running it.
 """
 
@@ -16,15 +16,16 @@ import pyarrow.compute as pc
 from resources.errors import IndexDamagedError, SettingsError, SourceError
 from resources.identity import digest
 from resources.index.generation import read_manifest
-from resources.reconciliation.analyse import ASSETS, INDEXES, TABLES, TARGET_STATES
+from resources.reconciliation.analyse import ASSETS, INDEXES, TARGET_STATES
 from resources.reconciliation.drift import SHOWN_IDS, DriftIssue
-from resources.reconciliation.observe import SystemState, without
+from resources.reconciliation.observe import KINDS, SystemState, without
 from resources.reconciliation.questions import questions
 from resources.reconciliation.rates import START_SECONDS, Rates
 from resources.reconciliation.remedies import Facts, Work, remedy_for
 
 WRITTEN = {"embed", "copy", "update", "rebuild"}
-BY_DOCUMENT = {"fetch", "remove"}
+BY_DOCUMENT = {"fetch", "remove", "chunk"}
+DEFAULT_RATES = Rates()
 TAKING_AWAY = {"recover", "remove", "delete"}
 
 
@@ -71,7 +72,9 @@ class Plan:
     corpus: str
     target: str
     steps: tuple[Step, ...] = ()
+    pipeline: str | None = None
     measured: bool = False
+    start: float = START_SECONDS
 
     @cached_property
     def id(self) -> str:
@@ -81,7 +84,7 @@ class Plan:
             for step in self.steps
             for document, count in (zip(step.documents, step.chunks, strict=True) if step.documents else [("", 0)])
         ]
-        return digest("plan", self.corpus, self.target, *parts)[:12]
+        return digest("plan", self.corpus, self.target, self.pipeline or "", *parts)[:12]
 
     @cached_property
     def documents(self) -> tuple[str, ...]:
@@ -90,13 +93,13 @@ class Plan:
 
     @property
     def chunks(self) -> int:
-        """How many chunks would be embedded, at most."""
+        """How many chunks would be embedded; of documents that are not cut yet, about."""
         return sum(step.items for step in self.steps if step.action == "embed")
 
     @property
     def seconds(self) -> float:
         """How long it would take, about."""
-        return START_SECONDS + sum(step.seconds for step in self.steps) if self.steps else 0.0
+        return self.start + sum(step.seconds for step in self.steps) if self.steps else 0.0
 
     @property
     def bytes(self) -> int:
@@ -105,23 +108,22 @@ class Plan:
 
     @property
     def assets(self) -> tuple[str, ...]:
-        """The assets to materialise, in order: from the first one with work on, as far as the target state reaches."""
-        touched = [ASSETS.index(step.asset) for step in self.steps if step.asset in ASSETS]
-        others = tuple(dict.fromkeys(step.asset for step in self.steps if step.asset not in ASSETS))
-        if not touched:
-            return others
-        last = touched[-1] if self.is_removal else len(TABLES if self.target == "token-embeddings" else ASSETS) - 1
-        return ASSETS[min(touched) : last + 1] + others
-
-    @property
-    def is_removal(self) -> bool:
-        """Whether it only takes documents away, at once, and leaves the rest for later."""
-        return bool(self.steps) and all((step.asset, step.action) == ("documents", "remove") for step in self.steps)
+        """The assets to materialise, in order: all of them where something is published, so that all is audited that
+        may become live; those with work, and for the corpus as a whole those between them, otherwise.
+        """
+        with_work = dict.fromkeys(step.asset for step in self.steps)
+        known = [ASSETS.index(one) for one in with_work if one in ASSETS]
+        if "snapshot" in with_work:
+            ours: tuple[str, ...] = ASSETS
+        else:
+            span = ASSETS[min(known) : max(known) + 1] if known else ()
+            ours = tuple(one for one in span if self.pipeline is None or one in with_work)
+        return ours + tuple(one for one in with_work if one not in ASSETS)
 
     def removals(self) -> "Plan":
         """Return the part that takes documents away."""
         steps = [step for step in self.steps if (step.asset, step.action) == ("documents", "remove")]
-        return Plan(self.corpus, self.target, tuple(steps), self.measured)
+        return Plan(self.corpus, self.target, tuple(steps), self.pipeline, self.measured, self.start)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as the command line prints it."""
@@ -142,9 +144,14 @@ def make_plan(
     target: str,
     issues: Sequence[DriftIssue],
     facts: Facts,
-    rates: Rates = Rates(),  # noqa: B008
+    rates: Rates = DEFAULT_RATES,
+    *,
+    pipeline: str | None = None,
 ) -> Plan:
-    """Return what a run would do about these issues; what only a person can repair is left out."""
+    """Return what a run would do about these issues; what only a person can repair is left out.
+
+    Nothing is published while an index is unsound that nobody asked to repair.
+    """
     work: dict[tuple[str, str], dict[str, int]] = {}
     causes: dict[tuple[str, str], set[str]] = {}
     for issue in issues:
@@ -154,14 +161,17 @@ def make_plan(
             causes.setdefault((one.asset, one.action), set()).add(issue.type)
     for one in list(_consequences(work, facts, target)):
         _merge(work, one, facts)
-    if facts.is_pinned:
+    touched = {asset for asset, _ in work}
+    if facts.is_pinned or facts.unsound - touched:
         work.pop(("snapshot", "publish"), None)
+    if facts.unsound - touched:
+        work.pop(("ragas_report", "evaluate"), None)
     steps = [
         _step(asset, action, causes.get((asset, action), set()), work[asset, action], facts, rates)
         for asset, action in sorted(work, key=lambda key: (_position(key[0]), key[1] not in TAKING_AWAY, key[1]))
         if work[asset, action]
     ]
-    return Plan(corpus, target, tuple(steps), "embed" in rates.measured)
+    return Plan(corpus, target, tuple(steps), pipeline, "embed" in rates.measured, rates.start)
 
 
 def _merge(work: dict[tuple[str, str], dict[str, int]], one: Work, facts: Facts) -> None:
@@ -204,8 +214,9 @@ def _position(asset: str) -> int:
     return ASSETS.index(asset) if asset in ASSETS else len(ASSETS)
 
 
-def gather_facts(state: SystemState, issues: Sequence[DriftIssue]) -> Facts:
-    """Read off the state what a plan for these issues needs: nothing is read from the store that was not looked at."""
+def gather_facts(state: SystemState, issues: Sequence[DriftIssue], target: str) -> Facts:
+    """Read off the state what a plan for these issues needs."""
+    indexed = "snapshot" in TARGET_STATES[target]
     corpus, chunks = state.corpus, state.candidate.chunks
     ids = pa.array({one for issue in issues for one in issue.ids}, pa.string())
     affected = chunks.filter(pc.or_(pc.is_in(chunks["chunk_id"], ids), pc.is_in(chunks["document_id"], ids)))
@@ -223,6 +234,9 @@ def gather_facts(state: SystemState, issues: Sequence[DriftIssue]) -> Facts:
         questions=_questions(state),
         vector_bytes=round(tokens) * corpus.model.token_dimension + 4 * corpus.model.dimension,
         index_bytes=_index_bytes(state),
+        unsound=frozenset(f"{kind}_index" for kind in KINDS if not state.index(kind).is_sound)
+        if indexed
+        else frozenset(),
         is_pinned=state.live is not None and state.live.pinned,
     )
 

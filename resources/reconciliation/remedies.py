@@ -23,8 +23,8 @@ class Facts:
 
     `document_of`: by chunk. `chunks_of`: how many chunks a document has, or `mean_chunks` where it has none yet.
     `copyable`: chunks whose text has sound-looking vectors elsewhere. `chunks`: in the corpus. `questions`: asked of a
-    candidate. `vector_bytes`: one chunk's row of embeddings; `index_bytes`: its share of both indexes. `is_pinned`:
-    nothing is published over live.
+    candidate. `vector_bytes`: one chunk's row of embeddings; `index_bytes`: its share of both indexes. `unsound`:
+    indexes that do not serve the candidate as they are. `is_pinned`: nothing is published over live.
     """
 
     document_of: Mapping[str, str] = field(default_factory=dict)
@@ -35,6 +35,7 @@ class Facts:
     questions: int = 0
     vector_bytes: int = 0
     index_bytes: int = 0
+    unsound: frozenset[str] = frozenset()
     is_pinned: bool = False
 
     def expected(self, document: str) -> int:

@@ -5,21 +5,26 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
+from resources.store.allowance import Allowance
 from resources.store.base import CorpusStore
 from resources.store.damage import Damage
 from resources.store.lease import HeldLease, Holder
 from resources.store.snapshots import Manifest
 from resources.store.tables import Table
 
+UNBOUNDED = Allowance()
+
 
 class CorpusWriter:
     """Writes on behalf of `run`.
 
-    Each method is one atomic commit and raises LeaseLostError when another run took over.
+    Each method is one atomic commit and raises LeaseLostError when another run took over. `allowance`: what the run may
+    use; stages ask it after each commit.
     """
 
-    def __init__(self, store: CorpusStore, lease: HeldLease) -> None:
+    def __init__(self, store: CorpusStore, lease: HeldLease, allowance: Allowance) -> None:
         self.store = store
+        self.allowance = allowance
         self._lease = lease
 
     @property
@@ -75,7 +80,12 @@ class CorpusWriter:
 
 @contextmanager
 def writing(
-    store: CorpusStore, run: str, *, wait: float, is_gone: Callable[[Holder], bool] = lambda _: False
+    store: CorpusStore,
+    run: str,
+    *,
+    wait: float,
+    is_gone: Callable[[Holder], bool] = lambda _: False,
+    allowance: Allowance = UNBOUNDED,
 ) -> Iterator[CorpusWriter]:
     """Take the corpus's lease for `run` and yield a writer; the lease stays with the run afterwards (see
     `Lease.release`).
@@ -83,4 +93,4 @@ def writing(
     store.create()
     with store.lease.acquire(run, wait=wait, is_gone=is_gone) as held:
         store.upgrade()
-        yield CorpusWriter(store, held)
+        yield CorpusWriter(store, held, allowance)
