@@ -21,7 +21,6 @@ from resources.store.writer import CorpusWriter, writing
 from sensors.dead_runs import mark_run, run_has_ended
 
 MODE_TAG = "rag/mode"
-PLAN_TAG = "rag/plan"
 DEADLINE_TAG = "rag/deadline"
 SHARE_TAG = "rag/share"
 

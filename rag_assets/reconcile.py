@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import structlog
 
-from rag_assets.corpora import DEADLINE_TAG, MODE_TAG, PLAN_TAG, SHARE_TAG
+from rag_assets.corpora import DEADLINE_TAG, MODE_TAG, SHARE_TAG
 from rag_assets.instance import open_instance
 from rag_assets.runs import RunOutcome, materialise
 from resources.corpus import Corpus, corpus_settings, open_corpus
@@ -32,6 +32,7 @@ from resources.reconciliation.observe import SystemState
 from resources.reconciliation.rates import START
 from resources.settings import Settings
 from resources.targets import Target
+from sensors.graph import PLAN_TAG
 
 Mode = Literal["progressive", "complete", "emergency"]
 ROUNDS = 3

@@ -160,5 +160,5 @@ def rehearsal(settings: Settings, name: str) -> Iterator[Rehearsal]:
             corpus_folder(settings, name), corpus_folder(aside, name), ignore=shutil.ignore_patterns("lease")
         )
         with dg.DagsterInstance.local_temp(folder) as instance:
-            register_corpora(instance, aside)
+            register_corpora(instance, [name])
             yield Rehearsal(aside, name, instance)
