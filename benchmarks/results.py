@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("start", "orchestration", "parsing", "tokens", "search", "million", "build", "upkeep")
+BENCHMARKS = ("start", "orchestration", "parsing", "tokens", "search", "million", "build", "upkeep", "sources")
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("dagster", "faiss-cpu", "pylance", "sentence-transformers", "tantivy", "torch")
 PACKAGES += ("bm25s", "langchain-core", "llama-index-core")

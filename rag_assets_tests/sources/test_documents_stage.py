@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import lance
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from rag_assets_tests.sources.test_archive import zipped
 from resources.corpus import open_corpus
 from resources.errors import SourceError
 from resources.materialisation import documents
+from resources.observability.logging import correlated
+from resources.observability.progress import reporting_to
 from resources.reconciliation.analyse import analyse, holds
 from resources.reconciliation.observe import SystemState
 from resources.settings import load_settings
@@ -223,3 +227,25 @@ def test_hard_links_and_files_of_equal_size_are_not_confused(desk):
     os.link(desk.docs / "a.txt", desk.docs / "c.txt")
     desk.sync()
     assert desk.rows("text") == {"folder:a.txt": "1234", "folder:b.txt": "5678", "folder:c.txt": "1234"}
+
+
+def test_what_threads_say_carries_the_runs_correlation_id_and_progress_is_told_by_source(desk):
+    desk.configure("[{type: folder, path: docs, max_mb: 1}, {type: archive, path: pack.zip}]")
+    (desk.folder / "pack.zip").write_bytes(zipped({"x.txt": b"text of x", "y.txt": b"text of y"}))
+    desk.write(a="The first version.")
+    desk.sync()
+    desk.write(a="x" * (2 << 20), b="New.")
+    (desk.folder / "pack.zip").write_bytes(zipped({"x.txt": b"text of x", "y.txt": b"another text"}))
+    told = []
+
+    class Teller:
+        def update(self, progress):
+            told.append((progress.task, progress.as_json()))
+
+    with capture_logs(processors=[merge_contextvars]) as lines, correlated("run-1"), reporting_to(Teller()):
+        desk.sync()
+    kept = [line for line in lines if "its last version is kept" in line["event"]]
+    assert [line["correlation_id"] for line in kept] == ["run-1"]
+    last = {task: event for task, event in told if event["done"] == event["total"]}
+    assert last["ingest archive"]["bytes"] == 12 and last["ingest archive"]["phase"] == "ingest"
+    assert last["ingest folder"]["total"] == 2 and last["ingest folder"]["eta_seconds"] == 0

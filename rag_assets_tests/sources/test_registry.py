@@ -86,3 +86,43 @@ def test_another_package_can_add_a_source(monkeypatch: pytest.MonkeyPatch) -> No
     description = parse_source("note:buy milk")
     source = open_source(description.pop("type"), "list", description)
     assert [one.data for one in fetch(source, ["note"]) if isinstance(one, RawDocument)] == [b"buy milk"]
+
+
+PLUGIN = """
+from contextlib import contextmanager
+from io import BytesIO
+
+from resources.sources.base import OpenDocument, SourceItem
+from resources.sources.registry import register_source
+from resources.sources.selection import FileOptions
+
+
+@register_source("poem")
+class PoemSource:
+    Options, location, type, fingerprint, keeps_originals = FileOptions, None, "poem", "poem", False
+
+    def __init__(self, name, options):
+        self.name, self.pace = name, options.pace
+
+    def discover(self):
+        yield SourceItem("roses", "1")
+
+    @contextmanager
+    def open(self, item):
+        yield OpenDocument(BytesIO(b"Roses are red."), "1", "text/plain")
+"""
+
+
+def test_an_installed_package_adds_a_type_by_its_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))
+    (tmp_path / "poems.py").write_text(PLUGIN)
+    facts = tmp_path / "poems-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: poems\nVersion: 1.0\n")
+    (facts / "entry_points.txt").write_text("[rag_assets.sources]\npoem = poems\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "poem" in source_types()
+    [roses] = fetch(open_source("poem", "verse", {"concurrency": 2}), ["roses"])
+    assert isinstance(roses, RawDocument) and roses.data == b"Roses are red."
+    with pytest.raises(SettingsError, match="source poem: colour: unknown key; allowed here: concurrency"):
+        open_source("poem", "verse", {"colour": "red"})

@@ -4,13 +4,36 @@ import zipfile
 from pydoc_data.topics import topics
 
 import pytest
+from typer.testing import CliRunner
 
+from rag_assets.cli.app import app
 from rag_assets_tests.sources.servers import Bucket, FaultyProxy, moto_server
+from rag_assets_tests.system.conftest import Project, Result
+from resources.errors import RagAssetsError
 from resources.store.lance_store import LanceStore
 from resources.store.tables import DOCUMENTS
 
 NAMES = sorted(topics)[:15]
 DOWN = (503, {"Content-Type": "application/xml"}, b"<Error><Code>InternalError</Code></Error>")
+
+
+class SameProcess(Project):
+    """Runs commands in this process: there are many, and starting one costs more than most of them do."""
+
+    def run(self, *arguments):
+        done = CliRunner().invoke(app, arguments)
+        if done.exception is not None and not isinstance(done.exception, SystemExit | RagAssetsError):
+            raise done.exception
+        code = done.exception.exit_code if isinstance(done.exception, RagAssetsError) else done.exit_code
+        said = f"error: {done.exception}" if isinstance(done.exception, RagAssetsError) else ""
+        return Result(code, done.stdout, done.stderr + said)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    return SameProcess(tmp_path)
 
 
 @pytest.fixture

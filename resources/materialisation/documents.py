@@ -21,6 +21,7 @@ from resources.materialisation import moves, originals
 from resources.materialisation.base import Materialised, shards_for, share, some
 from resources.materialisation.recovery import recover_documents
 from resources.materialisation.rows import Row, RowMaker
+from resources.observability.logging import in_this_context
 from resources.observability.progress import SourceProgress, track, track_sources
 from resources.parsing.base import READABLE, RawDocument
 from resources.parsing.pool import parser_pool
@@ -86,7 +87,8 @@ def _ingest(corpus: Corpus, state: SystemState, jobs: Jobs) -> Iterator[Row]:
     failures: SimpleQueue[Row] = SimpleQueue()
     sizes = {source.name: (len(items), sum(item.size or 0 for item in items)) for source, items in jobs}
     with track_sources("ingest", sizes) as progress, parser_pool(corpus.settings.parsing) as pool:
-        for parsed in pool.parse(_raws(corpus, jobs, maker, failures, progress)):
+        raws = in_this_context(_raws(corpus, jobs, maker, failures, progress))
+        for parsed in pool.parse(raws):
             yield from _drained(failures)
             source, item = listed[parsed.key]
             yield maker.parsed(source, item, parsed)

@@ -5,12 +5,14 @@ Readable on a terminal, one JSON object a line elsewhere. What libraries log goe
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import copy_context
+from typing import Any, TypeVar
 
 import structlog
 
+T = TypeVar("T")
 OURS = ("resources", "rag_assets", "sensors")
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -52,3 +54,16 @@ def correlated(correlation_id: str, **more: str) -> Iterator[None]:
     """Give every log line within the block this correlation id, and whatever else identifies the work."""
     with structlog.contextvars.bound_contextvars(correlation_id=correlation_id, **more):
         yield
+
+
+def in_this_context(items: Iterable[T]) -> Iterator[T]:
+    """Return the items, made under the caller's correlation id in whichever thread they are asked for."""
+    context = copy_context()
+    source = iter(items)
+
+    def produce() -> Iterator[T]:
+        nothing: Any = object()
+        while (item := context.run(next, source, nothing)) is not nothing:
+            yield item
+
+    return produce()
