@@ -15,6 +15,7 @@ from resources.corpus import Corpus, open_corpus
 from resources.errors import RagAssetsError
 from resources.observability.logging import correlated
 from resources.policy import BudgetSettings
+from resources.reconciliation.listing import listing_once
 from resources.settings import Settings, load_settings
 from resources.store.allowance import Allowance, step_back
 from resources.store.writer import CorpusWriter, writing
@@ -46,7 +47,8 @@ class CorporaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Open the run's corpus, and turn a deliberate error into a failure that says just that."""
         if not context.has_partition_key:
             raise dg.Failure("This run names no corpus: materialise a partition of the asset.", allow_retries=False)
-        with correlated(context.run.run_id, corpus=context.partition_key), failing_clearly():
+        run = context.run.run_id
+        with correlated(run, corpus=context.partition_key), listing_once(run), failing_clearly():
             yield open_corpus(self.settings(), context.partition_key)
 
     @contextmanager

@@ -15,8 +15,10 @@ from resources.materialisation import documents
 from resources.observability.logging import correlated
 from resources.observability.progress import reporting_to
 from resources.reconciliation.analyse import analyse, holds
+from resources.reconciliation.listing import listing_once
 from resources.reconciliation.observe import SystemState
 from resources.settings import load_settings
+from resources.sources.folder import FolderSource
 from resources.store.lance_store import LanceStore
 from resources.store.tables import DOCUMENTS, SCHEMA_VERSION
 from resources.store.writer import writing
@@ -249,3 +251,19 @@ def test_what_threads_say_carries_the_runs_correlation_id_and_progress_is_told_b
     last = {task: event for task, event in told if event["done"] == event["total"]}
     assert last["ingest archive"]["bytes"] == 12 and last["ingest archive"]["phase"] == "ingest"
     assert last["ingest folder"]["total"] == 2 and last["ingest folder"]["eta_seconds"] == 0
+
+
+def test_a_run_lists_its_sources_once_and_the_next_one_anew(desk, monkeypatch):
+    desk.write(**TEXTS)
+    walks = []
+    walk = FolderSource.discover
+    monkeypatch.setattr(FolderSource, "discover", lambda self: walks.append(self.name) or walk(self))
+    for run in ("run-1", "run-2"):
+        walks.clear()
+        with listing_once(run):
+            desk.sync()
+        assert walks == ["folder"]
+    desk.write(g="New.")
+    with listing_once("run-2"):
+        assert desk.issues() == {}, "within a run the sources are what they were when it began"
+    assert desk.issues().keys() == {"missing_documents"}

@@ -3,9 +3,12 @@
 Reads sources only, never the store.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -87,24 +90,55 @@ def _principals(listed: list[str] | None) -> tuple[str, ...] | None:
     return None if listed is None else tuple(listed)
 
 
+_run: ContextVar[str | None] = ContextVar("run", default=None)
+_last: dict[tuple[str, str, Path], Listing] = {}
+
+
+@contextmanager
+def listing_once(run: str) -> Iterator[None]:
+    """List each source once for all the steps of a run that this process takes, those that cannot be listed included.
+
+    So shards and checks speak of the same documents, and an outage is waited for once. Another process lists anew.
+    """
+    token = _run.set(run)
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
 def read_listing(corpus: Corpus) -> Listing:
-    """List every source of the corpus, several at a time; one that cannot be listed does not keep the others."""
+    """List every source of the corpus, several at a time; one that cannot be listed does not keep the others.
+
+    What was erased is left out, whenever that was.
+    """
+    run = _run.get()
+    key = (run or "", corpus.name, corpus.base)
+    found = _last.get(key) if run is not None else None
+    if found is None:
+        found = _read(corpus)
+        if run is not None:
+            _last.clear()
+            _last[key] = found
+    return replace(found, table=without_suppressed(corpus.store, found.table))
+
+
+def _read(corpus: Corpus) -> Listing:
     with ThreadPoolExecutor(SOURCES_AT_A_TIME) as threads:
         listed = list(threads.map(_listed, corpus.sources))
     found = list(zip(corpus.sources, listed, strict=True))
+    unreachable = {source.name: items for source, items in found if isinstance(items, ReadError)}
+    for name, error in unreachable.items():
+        log.warning("a source cannot be listed", source=name, failure=error.kind, reason=str(error))
     tables = [_table(source, items) for source, items in found if not isinstance(items, ReadError)]
-    return Listing(
-        without_suppressed(corpus.store, pa.concat_tables([LISTING.empty_table(), *tables])),
-        frozenset(source.name for source, items in found if items == []),
-        {source.name: items for source, items in found if isinstance(items, ReadError)},
-    )
+    empty = frozenset(source.name for source, items in found if items == [])
+    return Listing(pa.concat_tables([LISTING.empty_table(), *tables]), empty, unreachable)
 
 
 def _listed(source: Source) -> list[SourceItem] | ReadError:
     try:
         return list_source(source)
     except ReadError as error:
-        log.warning("a source cannot be listed", source=source.name, failure=error.kind, reason=str(error))
         return error
 
 

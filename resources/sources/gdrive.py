@@ -113,7 +113,7 @@ class GdriveSource:
         file = self._files.get(item.key) or self._file(item.key.split("/", 1)[0])
         with self._download(file) as answer:
             media_type = file.export or file.facts["mimeType"]
-            metadata: dict[str, JSON] = {"path": file.path, "drive_id": file.id}
+            metadata: dict[str, JSON] = {"drive_id": file.id}
             yield OpenDocument(stream(answer), _version(file.facts), media_type, None, metadata)
         now = self._file(file.id)
         if _version(now.facts) != _version(file.facts):
