@@ -85,8 +85,8 @@ def sync(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring the corpus up to its sources, through to the published snapshot, as one Dagster run; none if nothing
-    differs. Exit 0: done; 1: something stands in the way, such as a source that cannot be listed.
+    """Bring the corpus up to its sources, through to the published snapshot, as a Dagster run; none if nothing differs.
+    Exit 0: done; 1: something stands in the way, such as a source that cannot be listed; 3: it waits for a person.
     """
     from rag_assets.cli.console import working
 
@@ -259,40 +259,50 @@ def _chosen(corpus: "Corpus", names: list[str] | None) -> "list[Source]":
 
 
 def _sync(settings: "Settings", corpus: "Corpus", *, documents_only: bool = False) -> dict[str, Any]:
-    """Run what there is to do, and say how the sources stand afterwards."""
-    from rag_assets.instance import open_instance
-    from rag_assets.runs import materialise
-    from resources.corpus import open_corpus
-    from resources.reconciliation.analyse import Severity, analyse
+    """Run what there is to do, by the same loop as `ensure` and `reconcile`, and say how the sources stand then."""
     from resources.reconciliation.observe import SystemState
 
     state = SystemState(corpus)
-    report: dict[str, Any] = {"corpus": corpus.name, "run": None, "problem": "", "exit_code": 0}
     diff = state.documents
-    changes = {
-        "fetched": len({*diff.fetch}),
-        "removed": len(diff.gone),
-        "waiting": len(diff.waiting),
-    }
-    work = bool(diff.fetch or diff.gone)
-    if not documents_only and not work:
-        issues = analyse(state, "search-ready")
-        work = any(issue.where != "source" and issue.severity > Severity.LOW for issue in issues)
-    if work:
-        with open_instance(settings) as instance:
-            assets = ["documents"] if documents_only else None
-            outcome = materialise(settings, corpus, assets, instance, "sources sync")
-        report |= {"run": outcome.run_id, "problem": outcome.problem, "exit_code": outcome.exit_code}
-        state = SystemState(open_corpus(settings, corpus.name, corpus.target))
-    rows = _standing(corpus, state)
+    changes = {"fetched": len({*diff.fetch}), "removed": len(diff.gone), "waiting": len(diff.waiting)}
+    run, problem, code = (_sync_documents if documents_only else _sync_everything)(settings, corpus, state)
+    if run is not None:
+        state = SystemState(corpus)
     live = state.live
-    in_the_way = bool(state.listing.unreachable or state.listing.empty)
-    return report | {
+    return {
+        "corpus": corpus.name,
+        "run": run,
+        "problem": problem,
         "changes": changes,
-        "sources": rows,
+        "sources": _standing(corpus, state),
         "snapshot": live.number if live else None,
-        "exit_code": report["exit_code"] or int(in_the_way),
+        "exit_code": code or int(bool(state.listing.unreachable or state.listing.empty)),
     }
+
+
+def _sync_documents(settings: "Settings", corpus: "Corpus", state: Any) -> tuple[str | None, str, int]:
+    """Materialise the documents alone, if they differ; return the run, what went wrong, and the exit code."""
+    from rag_assets.instance import open_instance
+    from rag_assets.runs import materialise
+
+    if not state.documents.fetch and not state.documents.gone:
+        return None, "", 0
+    with open_instance(settings) as instance:
+        outcome = materialise(settings, corpus, ["documents"], instance, "sources sync")
+    return outcome.run_id, outcome.problem, outcome.exit_code
+
+
+def _sync_everything(settings: "Settings", corpus: "Corpus", state: Any) -> tuple[str | None, str, int]:
+    """Reconcile through to the snapshot, as far as may be done now; return as `_sync_documents` does."""
+    from rag_assets.reconcile import Options, reconcile
+    from resources.reconciliation.decision import decide
+
+    decision = decide(corpus, "search-ready", force=True, state=state)
+    if decision.verdict != "repair":
+        waits = decision.verdict in ("paused", "pending_approval")
+        return None, decision.reason if waits else "", decision.exit_code
+    done = reconcile(settings, corpus.name, Options("search-ready", force=True), corpus.target)
+    return (done.run_ids[-1] if done.run_ids else None), done.problem, done.exit_code
 
 
 def _show_sync(report: dict[str, Any], *, as_json: bool) -> None:
