@@ -9,7 +9,10 @@ from resources.corpus import Corpus
 from resources.expectations.quarantine import quarantine
 from resources.expectations.tables import CONTRACTS
 from resources.reconciliation.observe import SystemState
+from resources.reconciliation.source_audit import Assessment, assess
 from resources.store.writer import CorpusWriter
+
+READY = 0.9
 
 
 def _contract(table: str, corpus: Corpus, writer: CorpusWriter) -> Verdict:
@@ -53,6 +56,17 @@ def _documents(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
         False,
         ids_metadata(left) | {"short_of_target": diff.short, "removals_held": len(held)},
     )
+    yield from _quality(assess(state))
+
+
+def _quality(found: Assessment) -> Iterator[Verdict]:
+    """Judge the documents as text. A document that lost text is served as it is, so nothing is to be repaired."""
+    content, readiness = found.content, found.readiness
+    by_type = {"by_type": dg.MetadataValue.json(dict(content.by_type))}
+    figures = {"judged": content.judged, **({"median": content.median, **by_type} if content.judged else {})}
+    yield Verdict("content_preserved", not content.lost, False, ids_metadata(sorted(content.lost)) | figures)
+    parts = {name: round(part, 3) for name, part in readiness.parts.items() if part is not None}
+    yield Verdict("readiness", readiness.score >= READY, False, {"readiness": round(readiness.score, 3), **parts})
 
 
 def _chunks(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
@@ -78,9 +92,11 @@ audit_documents = audit(
         "contract": CONTRACT,
         "readable": "Documents that failed to be fetched or parsed; blocks when too many.",
         "agrees_with_sources": "Nothing is left to be fetched or removed (a source may change while it is read).",
+        "content_preserved": "No document lost more than a fifth of the text that its file holds.",
+        "readiness": f"The score of `rag-assets sources audit` is at least {READY}.",
     },
     _documents,
-    informative={"agrees_with_sources"},
+    informative={"agrees_with_sources", "content_preserved", "readiness"},
 )
 audit_chunks = audit(
     "chunks",

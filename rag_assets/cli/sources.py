@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rag_assets.cli.options import DEFAULT, ConfigOption, CorpusOption, JsonOption
+from rag_assets.cli.source_quality import audit, canary
 
 if TYPE_CHECKING:
     from resources.corpus import Corpus
@@ -192,28 +193,8 @@ def forget(
         console.print(f"{len(forgotten)} documents are left alone until they change.")
 
 
-@app.command()
-def audit(corpus: CorpusOption = DEFAULT, config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Report how well the sources became documents: outcomes by source and type, duplicates, a readiness score."""
-    from rag_assets.cli.console import console, print_json, print_table, working
-    from resources.reconciliation.source_audit import audit_sources
-
-    with working():
-        report = audit_sources(_open(config, corpus)[1])
-    if json:
-        print_json(report)
-        return
-    for what, column in (("sources", "source"), ("types", "media_type"), ("failures", "failure")):
-        if report[what]:
-            rows = [
-                (one[column], one["documents"], one["bytes"], one["characters"], _pairs(one["outcomes"]))
-                for one in report[what]
-            ]
-            print_table(f"{corpus}: {what}", (column, "documents", "bytes", "characters", "outcomes"), rows)
-    console.print(f"Duplicates: {report['duplicates']}. Near-duplicate pairs: {report['near_duplicates']}.")
-    for one, other in report["near_duplicate_pairs"]:
-        console.print(f"  {one} ~ {other}", markup=False)
-    console.print(f"Readiness {report['readiness']}: {_pairs(report['parts'])}.")
+app.command()(audit)
+app.command()(canary)
 
 
 @app.command()

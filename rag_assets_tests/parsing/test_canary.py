@@ -33,12 +33,12 @@ DOCUMENTS = [RawDocument(str(one), "1", TYPE, b"\0" * 200 + b"some words of a do
 
 @pytest.mark.parametrize(("name", "recommendation"), [("half", "reject"), ("same", "promote")])
 def test_parsers_are_recommended_for_what_they_read(name: str, recommendation: str):
-    report = run_canary(DOCUMENTS, ParsingSettings(), media_type=TYPE, parser=name, share=1.0)
+    report = run_canary(DOCUMENTS, ParsingSettings(), media_type=TYPE, parser=name)
     assert (report.recommendation, len(report.trials)) == (recommendation, 30), report.reasons
 
 
 def test_few_documents_prove_nothing_good():
-    report = run_canary(DOCUMENTS[:5], ParsingSettings(), media_type=TYPE, parser="same", share=1.0)
+    report = run_canary(DOCUMENTS[:5], ParsingSettings(), media_type=TYPE, parser="same")
     assert report.recommendation == "inconclusive"
 
 
@@ -63,5 +63,5 @@ def test_an_unknown_canary_is_a_mistake_in_the_settings():
 def test_pdf_has_a_second_parser_that_reads_the_same_words(shared_data: Path):
     files = sorted((shared_data / "files" / "pdf").glob("*.pdf"))
     raws = [RawDocument(path.name, "1", "application/pdf", path.read_bytes()) for path in files]
-    report = run_canary(raws, ParsingSettings(), media_type="application/pdf", parser="plain", share=1.0)
+    report = run_canary(raws, ParsingSettings(), media_type="application/pdf", parser="plain")
     assert report.recommendation == "promote", report.reasons

@@ -81,7 +81,7 @@ def test_a_build_and_a_second_one_that_does_nothing(bench):
     assert first.success, first.problem
     assert bench.issues() == {} and bench.live.number == 1
     checks = bench.checks(first.run_id)
-    assert len(checks) == 19 and all(one.passed and one.partition == "default" for one in checks.values())
+    assert len(checks) == 21 and all(one.passed and one.partition == "default" for one in checks.values())
     events = {name: bench.instance.get_latest_materialization_event(dg.AssetKey(name)) for name in ASSETS}
     versions = {name: event.asset_materialization.tags["dagster/data_version"] for name, event in events.items()}
     rows = {name: event.asset_materialization.metadata["dagster/row_count"].value for name, event in events.items()}

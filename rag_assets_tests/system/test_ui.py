@@ -34,7 +34,7 @@ QUIET = (
 )
 EDGES = 8
 CHECKS = {
-    "documents": ("agrees_with_sources", "contract", "readable"),
+    "documents": ("agrees_with_sources", "content_preserved", "contract", "readable", "readiness"),
     "chunks": ("contract", "covers_documents", "no_orphans"),
     "token_embeddings": ("contract", "covers_chunks", "no_orphans"),
     "dense_index": ("equals_table", "files_whole", "self_query"),

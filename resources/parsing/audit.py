@@ -1,9 +1,11 @@
 """How good a corpus's documents are as text: pure functions over the rows of the `documents` table.
 
-A row is a mapping with the columns `document_id`, `source`, `key`, `media_type`, `status`, `title`, `text_hash`, `text`
-and `metadata`, decoded. Not here: reading the table, and showing the result.
+A row is a mapping with the columns `document_id`, `source`, `key`, `media_type`, `status`, `title`, `text_hash` and
+`metadata`, decoded; `text` only where named topics are looked for. Not here: reading the table, what the sources say
+beside it, and showing the result.
 """
 
+import math
 import re
 import statistics
 from collections import Counter, defaultdict
@@ -17,89 +19,74 @@ Row: TypeAlias = Mapping[str, Any]
 
 LOST_BELOW = 0.8
 MIN_EXPECTED = 50
-_FORMULA = re.compile(r"\$\$[^$]+\$\$|\$[^$\n]+\$")
+NOT_READ = ("failed", "hostile", "unread")
 _NOT_A_WORD = re.compile(r"[\W_]+")
-_WEIGHTS = {"readable": 3, "preserved": 3, "formulas": 1, "covered": 2, "consistent": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """How the documents of one type of one source ended: a count for each status."""
-
-    source: str
-    media_type: str
-    counts: Mapping[str, int]
-
-    @property
-    def total(self) -> int:
-        """All documents."""
-        return sum(self.counts.values())
-
-    def share(self, *statuses: str) -> float:
-        """The part of them, 0 to 1, that ended in one of these statuses."""
-        return sum(self.counts.get(status, 0) for status in statuses) / self.total if self.total else 0.0
-
-
-def outcomes(rows: Iterable[Row]) -> list[Outcomes]:
-    """Count the outcomes of each type of each source, in their order."""
-    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        counts[row["source"], row["media_type"]][row["status"]] += 1
-    return [Outcomes(source, media_type, dict(found)) for (source, media_type), found in sorted(counts.items())]
 
 
 @dataclass(frozen=True, slots=True)
 class Preservation:
-    """How much of what files hold came out: the median share by type (0 to 1), the documents that lost more than a
-    fifth, and the share of the judged documents that did not; None when none could be judged.
+    """How much of what files hold came out: how many documents could be judged, the median share of all of them (None
+    of none) and by type (0 to 1), and the documents that lost more than a fifth, with the share they kept.
     """
 
+    judged: int
+    median: float | None
     by_type: Mapping[str, float]
     lost: Mapping[str, float]
-    share: float | None
+
+    @property
+    def share(self) -> float | None:
+        """The share of the judged documents that lost no more than a fifth; None when none could be judged."""
+        return 1 - len(self.lost) / self.judged if self.judged else None
 
 
 def content_preserved(rows: Iterable[Row]) -> Preservation:
-    """Compare each text's length, white space aside, with what its file holds (`expected_characters`)."""
-    return _preservation(rows, "expected_characters", lambda row: len("".join(row["text"].split())), MIN_EXPECTED)
+    """Compare each text's length, white space aside, with what its file holds."""
+    return _preservation(rows, "characters", MIN_EXPECTED)
 
 
 def formulas_preserved(rows: Iterable[Row]) -> Preservation:
-    """Compare how many formulas each text has with how many its file holds (`expected_formulas`)."""
-    return _preservation(rows, "expected_formulas", lambda row: len(_FORMULA.findall(row["text"])), 1)
+    """Compare how many formulas each text has with how many its file holds."""
+    return _preservation(rows, "formulas", 1)
 
 
-def _preservation(rows: Iterable[Row], expected_key: str, found: Any, least: int) -> Preservation:
+def _preservation(rows: Iterable[Row], what: str, least: int) -> Preservation:
     shares: dict[str, list[float]] = defaultdict(list)
     lost: dict[str, float] = {}
     for row in rows:
-        expected = (row["metadata"] or {}).get(expected_key)
-        if row["status"] not in (*READABLE, "empty") or not isinstance(expected, int) or expected < least:
+        metadata = row["metadata"] or {}
+        expected, kept = metadata.get(f"expected_{what}"), metadata.get(f"kept_{what}")
+        if row["status"] not in (*READABLE, "empty") or not isinstance(expected, int) or not isinstance(kept, int):
             continue
-        share = min(1.0, found(row) / expected) if row["text"] else 0.0
+        if expected < least:
+            continue
+        share = min(1.0, kept / expected)
         shares[row["media_type"]].append(share)
         if share < LOST_BELOW:
             lost[row["document_id"]] = share
-    judged = sum(map(len, shares.values()))
+    every = [share for found in shares.values() for share in found]
     medians = {media_type: statistics.median(found) for media_type, found in sorted(shares.items())}
-    return Preservation(medians, lost, 1 - len(lost) / judged if judged else None)
+    return Preservation(len(every), statistics.median(every) if every else None, medians, lost)
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic and how many readable documents are about it; `is_gap` when there are fewer than asked for."""
+    """A topic and how many readable documents are about it."""
 
     name: str
     documents: int
-    is_gap: bool
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether no document is about it."""
+        return self.documents == 0
 
 
-def coverage(rows: Iterable[Row], topics: Mapping[str, Sequence[str]] | None = None, *, least: int = 1) -> list[Topic]:
+def coverage(rows: Iterable[Row], topics: Mapping[str, Sequence[str]] | None = None) -> list[Topic]:
     """Count the readable documents of each topic, the fewest first.
 
     `topics` are names with the words or phrases of which a document about them has one, in its title or text. Without
-    them, topics are what documents say of themselves (subjects, keywords), or else their folder: these have no gaps but
-    topics of fewer than `least` documents.
+    them, topics are what documents say of themselves (subjects, keywords), or else their folder: these have no gaps.
     """
     counts: Counter[str] = Counter(dict.fromkeys(topics or (), 0))
     patterns = {
@@ -114,9 +101,7 @@ def coverage(rows: Iterable[Row], topics: Mapping[str, Sequence[str]] | None = N
             counts.update(name for name, pattern in patterns.items() if pattern.search(text))
         else:
             counts.update(set(_own_topics(row)))
-    return [
-        Topic(name, count, count < least) for name, count in sorted(counts.items(), key=lambda one: (one[1], one[0]))
-    ]
+    return [Topic(name, count) for name, count in sorted(counts.items(), key=lambda one: (one[1], one[0]))]
 
 
 def _own_topics(row: Row) -> list[str]:
@@ -159,7 +144,7 @@ def contradictions(rows: Iterable[Row]) -> list[Contradiction]:
 
 
 def foreign(rows: Iterable[Row], languages: Sequence[str]) -> dict[str, str]:
-    """Return the readable documents in another language than the model's, each with its language."""
+    """Return the readable documents in another language than these (ISO 639-1), each with its language."""
     return {
         row["document_id"]: language
         for row in rows
@@ -173,26 +158,35 @@ def foreign(rows: Iterable[Row], languages: Sequence[str]) -> dict[str, str]:
 class Readiness:
     """A score from 0 to 1 and its parts; a part that could not be judged is None and does not count."""
 
-    score: float
     parts: Mapping[str, float | None]
 
+    @property
+    def score(self) -> float:
+        """The product of the parts: one that is nothing leaves nothing, and each counts for as much as it lacks."""
+        return math.prod(part for part in self.parts.values() if part is not None)
 
-def readiness(rows: Sequence[Row], topics: Mapping[str, Sequence[str]] | None = None) -> Readiness:
-    """Return the weighted mean of: documents that could be read (an empty one counts as read), documents that lost no
-    text, those that lost no formula, topics without a gap, documents that contradict none of another source.
+
+def text_parts(
+    rows: Sequence[Row],
+    content: Preservation,
+    formulas: Preservation,
+    contradicting: Iterable[Contradiction],
+    topics: Sequence[Topic] = (),
+) -> dict[str, float | None]:
+    """Return the shares of documents that could be read, that have text, that lost none of it, that lost no formula,
+    and that contradict none of another source; and of the `topics`, named ones, that have documents.
+
+    Each fault counts once: a document that is empty although its file holds text has lost it.
     """
-    total = len(rows)
-    read = sum(row["status"] in (*READABLE, "empty") for row in rows)
-    readable = sum(row["status"] in READABLE for row in rows)
-    covered = coverage(rows, topics) if topics else []
-    contradicting = {one for found in contradictions(rows) for one in found.document_ids}
-    parts: dict[str, float | None] = {
-        "readable": read / total if total else 0.0,
-        "preserved": content_preserved(rows).share,
-        "formulas": formulas_preserved(rows).share,
-        "covered": sum(not topic.is_gap for topic in covered) / len(covered) if covered else None,
-        "consistent": 1 - len(contradicting) / readable if readable else None,
+    counts = Counter(row["status"] for row in rows)
+    readable = sum(counts[status] for status in READABLE)
+    empty = sum(row["status"] == "empty" and row["document_id"] not in content.lost for row in rows)
+    contradicted = {one for found in contradicting for one in found.document_ids}
+    return {
+        "readable": 1 - sum(counts[status] for status in NOT_READ) / len(rows) if rows else 0.0,
+        "with_text": 1 - empty / len(rows) if rows else None,
+        "preserved": content.share,
+        "formulas": 1 - len(formulas.lost) / readable if readable else None,
+        "consistent": 1 - len(contradicted) / readable if readable else None,
+        "covered": sum(not topic.is_gap for topic in topics) / len(topics) if topics else None,
     }
-    judged = {name: part for name, part in parts.items() if part is not None}
-    score = sum(_WEIGHTS[name] * part for name, part in judged.items()) / sum(_WEIGHTS[name] for name in judged)
-    return Readiness(score, parts)

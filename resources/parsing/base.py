@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from resources.errors import RagAssetsError, SettingsError
 from resources.identity import digest
 from resources.parsing.detection import DETECTION_VERSION, detect
-from resources.parsing.expectation import expect
+from resources.parsing.expectation import figures
 from resources.parsing.language import detect_language
 from resources.parsing.settings import ParsingSettings
 
@@ -163,12 +163,8 @@ def parse(raw: RawDocument, settings: ParsingSettings = DEFAULTS) -> ParsedDocum
         return outcome(raw, "failed", media_type, reason=reason, failure="corruption")
     text = clean(content.text)
     title = clean(" ".join((raw.title or content.title or "").split())[:MAX_TITLE]) or None
-    metadata = {**raw.metadata, **{key: _clean_metadata(one) for key, one in content.metadata.items()}}
-    expected = expect(raw.data, media_type)
-    if expected.characters is not None:
-        metadata["expected_characters"] = expected.characters
-    if expected.formulas:
-        metadata["expected_formulas"] = expected.formulas
+    own = {key: _clean_metadata(one) for key, one in content.metadata.items()}
+    metadata = {**raw.metadata, **own, **figures(raw.data, media_type, text)}
     problems = "; ".join(content.problems) or None
     if not text.strip():
         return outcome(raw, "empty", media_type, title=title, metadata=metadata, reason=problems or content.empty)

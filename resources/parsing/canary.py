@@ -1,6 +1,7 @@
-"""Tries another registered parser on a share of the documents beside the one in use, and says what to do with it.
+"""Tries another registered parser on documents beside the one in use, and says what to do with it.
 
 Which documents are tried follows from their keys, so that a second run tries the same ones. Nothing is stored.
+Not here: reading the documents (`resources.materialisation.canary`).
 """
 
 import re
@@ -18,6 +19,7 @@ from resources.parsing.pool import ParserPool, parser_pool
 from resources.parsing.settings import ParsingSettings
 
 ENOUGH = 20
+LOST_BELOW = 0.9
 _STEPS = 10_000
 _GOODNESS = {"ok": 3, "partial": 2, "empty": 1, "failed": 0, "hostile": 0}
 
@@ -34,6 +36,22 @@ class Trial:
     current_seconds: float
     canary_seconds: float
 
+    @property
+    def is_worse(self) -> bool:
+        """Whether the document ends worse."""
+        return _GOODNESS[self.canary] < _GOODNESS[self.current]
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the document ends better."""
+        return _GOODNESS[self.canary] > _GOODNESS[self.current]
+
+    @property
+    def loses_words(self) -> bool:
+        """Whether both read it, and more than a tenth of the present words are missing."""
+        both = self.current in READABLE and self.canary in READABLE
+        return both and self.recall is not None and self.recall < LOST_BELOW
+
 
 @dataclass(frozen=True, slots=True)
 class CanaryReport:
@@ -49,17 +67,15 @@ def is_chosen(key: str, share: float) -> bool:
     return shard_of(f"canary:{key}", _STEPS) < share * _STEPS
 
 
-def run_canary(
-    raws: Iterable[RawDocument], settings: ParsingSettings, *, media_type: str, parser: str, share: float = 0.01
-) -> CanaryReport:
-    """Parse a share of the documents of one type with the parser in use and with `parser`.
+def run_canary(raws: Iterable[RawDocument], settings: ParsingSettings, *, media_type: str, parser: str) -> CanaryReport:
+    """Parse the documents that are of this type with the parser in use and with `parser`.
 
     Raises SettingsError when there is no such parser.
     """
     other = settings.model_copy(update={"parsers": {**settings.parsers, media_type: parser}, "workers": 1})
     require_parsers(other)
     with parser_pool(settings.model_copy(update={"workers": 1})) as current, parser_pool(other) as canary:
-        chosen = (raw for raw in raws if is_chosen(raw.key, share) and detect(raw.data, raw.media_type) == media_type)
+        chosen = (raw for raw in raws if detect(raw.data, raw.media_type) == media_type)
         return judge(list(_trials(chosen, current, canary)))
 
 
@@ -86,11 +102,11 @@ def overlap(reference: str, text: str) -> float | None:
 
 def judge(trials: list[Trial]) -> CanaryReport:
     """Recommend what to do: reject what reads fewer documents or loses words, promote what reads as much or more."""
-    worse = [one for one in trials if _GOODNESS[one.canary] < _GOODNESS[one.current]]
-    better = [one for one in trials if _GOODNESS[one.canary] > _GOODNESS[one.current]]
+    worse = [one for one in trials if one.is_worse]
+    better = [one for one in trials if one.is_better]
+    lossy = [one for one in trials if one.loses_words]
     both = [one for one in trials if one.current in READABLE and one.canary in READABLE]
     recalls = [one.recall for one in both if one.recall is not None]
-    lossy = [one for one in both if one.recall is not None and one.recall < 0.9]
     slower = sum(one.canary_seconds for one in trials) / max(sum(one.current_seconds for one in trials), 1e-9)
     reasons = [f"{len(trials)} documents tried: {len(better)} end better, {len(worse)} worse, {len(lossy)} lose words"]
     if recalls:

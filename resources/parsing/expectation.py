@@ -1,7 +1,7 @@
 """How much text and how many formulas a file says it holds, counted roughly, and by other means than its parser's.
 
-Kept beside a document's metadata, so that an audit can tell a parser that loses text from a file that has little,
-without reading the file again. Not here: judging it (`audit`).
+Kept in a document's metadata beside what came out of it, so that an audit can tell a parser that loses text from a file
+that has little, without reading file or text again. Not here: judging it (`audit`).
 """
 
 import html
@@ -30,6 +30,7 @@ _BEGIN, _END = re.compile(rb"(?<![^\s])BT\s"), re.compile(rb"\sET(?![^\s])")
 _NO_PAGE = re.compile(rb"/Image|/DCTDecode|/Length[123]|/FontFile|/XRef|/ObjStm")
 _DICTIONARY = 300
 _ESCAPE = re.compile(rb"\\(?:[0-7]{1,3}|.)", re.DOTALL)
+_FORMULA = re.compile(r"\$\$[^$]+\$\$|\$[^$\n]+\$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,19 @@ class Expectation:
 
     characters: int | None = None
     formulas: int | None = None
+
+
+def figures(data: bytes, media_type: str, text: str) -> dict[str, int]:
+    """Return what a file holds (`expected_…`) and its text has (`kept_…`), of characters and formulas, as far as the
+    file tells.
+    """
+    expected = expect(data, media_type)
+    found: dict[str, int] = {}
+    if expected.characters is not None:
+        found |= {"expected_characters": expected.characters, "kept_characters": len("".join(text.split()))}
+    if expected.formulas:
+        found |= {"expected_formulas": expected.formulas, "kept_formulas": len(_FORMULA.findall(text))}
+    return found
 
 
 def expect(data: bytes, media_type: str) -> Expectation:
