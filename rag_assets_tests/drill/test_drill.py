@@ -35,7 +35,7 @@ def built(tmp_path_factory):
     )
     settings = load_settings(folder / "rag.yaml")
     with dg.instance_for_test() as instance:
-        register_corpora(instance, settings)
+        register_corpora(instance, ["default"])
         outcome = materialise(settings, open_corpus(settings, "default"), None, instance, "test")
     assert outcome.success, outcome.problem
     return folder
