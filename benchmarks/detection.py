@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,14 @@ from resources.embedding.codec import TokenCodec
 from resources.embedding.encoder import Encoder, load_encoder
 from resources.embedding.vectors import checksum
 from resources.materialisation import chunks, documents, token_embeddings
+from resources.reconciliation.audit.block import ROWS, Block
+from resources.reconciliation.audit.calibrate import fit
+from resources.reconciliation.audit.calibration import Calibration, calibration_of
+from resources.reconciliation.audit.catalogue import VectorValidator, vector_validators
 from resources.reconciliation.audit.defects import DEFECTS, Vectors
 from resources.reconciliation.audit.look import Place, audit
+from resources.reconciliation.audit.summary import Summary
+from resources.reconciliation.audit.text import TextProbe
 from resources.settings import load_settings
 from resources.store.tables import CHUNKS
 from resources.store.writer import writing
@@ -41,6 +48,8 @@ from resources.store.writer import writing
 COLLECTIONS = ("pubmedqa", "cranfield")
 SIZES = (1, 10, 100)
 ONES = 3
+JUDGED = 1000
+ROOM = 0.013
 EMBEDDED = 1000
 FOREIGN = "another model of the same size"
 PLAUSIBLE = ("N(0,1)", "hash-seeded uniform", "shuffled", "shuffled pooled", "repeated batch", FOREIGN)
@@ -81,6 +90,7 @@ def main() -> None:
         foreign = load_encoder(save_second_model(Path(temporary) / "second"))
         made = [build(work, name, chosen.rows) for name in COLLECTIONS]
         print_healthy(made)
+        print_validators(made, foreign)
         print_defects(made, foreign)
 
 
@@ -152,6 +162,70 @@ def print_healthy(made: Sequence[Bench]) -> None:
     print(flush=True)
 
 
+def print_validators(made: Sequence[Bench], foreign: Encoder) -> None:
+    """Print what each statistical validator doubts of what no exact one can prove, by itself and before any proof.
+
+    Bad rows with a checksum of their own, `JUDGED` of each collection; validators of the whole table see 100 of them at
+    a time among the healthy ones. The text probe doubts nothing; it counts as found what fits its text less than all
+    but the 1.3 % of healthy rows that the sample has room for.
+    """
+    print("| validator | " + " | ".join(PLAUSIBLE) + " |\n|---|" + "---|" * len(PLAUSIBLE))
+    found: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    of: dict[str, int] = defaultdict(int)
+    for one in made:
+        calibration = calibration_of(one.corpus.model, one.corpus.store.audits, partial(fit, one.corpus.encoder))
+        probe = TextProbe.of(one.corpus.model, calibration)
+        healthy = list(_blocks(one, list(one.rows.values())))
+        least = np.quantile(np.concatenate([_fit(one, probe, block) for block in healthy]), ROOM)
+        draw = np.random.default_rng(len(one.rows))
+        for name in PLAUSIBLE:
+            bad = [
+                row for _ in range(JUDGED // 100) for row in _bad_rows(one, foreign, name, 100, draw, consistent=True)
+            ]
+            of[name] += len(bad)
+            for validator in vector_validators():
+                if not validator.exact:
+                    found[validator.name][name] += _doubted(one, validator, healthy, bad, calibration)
+            for block in _blocks(one, bad):
+                found["text probe"][name] += int((_fit(one, probe, block) < least).sum())
+    for validator_name, counts in found.items():
+        print(
+            f"| {validator_name} | " + " | ".join(rate(counts[name], of[name]) for name in PLAUSIBLE) + " |", flush=True
+        )
+    print()
+
+
+def _doubted(
+    bench: Bench, validator: VectorValidator, healthy: Sequence[Block], bad: list[dict[str, Any]], of: Calibration
+) -> int:
+    """Return how many of the bad rows a validator doubts."""
+    if not validator.table:
+        return sum(int(validator.judge(block, of).sum()) for block in _blocks(bench, bad))
+    count = 0
+    for start in range(0, len(bad), 100):
+        summary, group = Summary(of), bad[start : start + 100]
+        replaced = {row["chunk_id"] for row in group}
+        for block in healthy:
+            kept = pa.array([one not in replaced for one in block.ids])
+            summary.add(Block(block.rows.filter(kept), block.expected[kept.to_numpy(False)], block.identity))
+        for block in _blocks(bench, group):
+            summary.add(block)
+        count += int(validator.judge(summary, of)[-len(group) :].sum())
+    return count
+
+
+def _blocks(bench: Bench, rows: Sequence[dict[str, Any]]) -> Iterator[Block]:
+    schema = bench.corpus.embeddings.schema
+    for start in range(0, len(rows), ROWS):
+        part = list(rows[start : start + ROWS])
+        expected = np.array([bench.rows[row["chunk_id"]]["n_tokens"] for row in part], np.int32)
+        yield Block(pa.RecordBatch.from_pylist(part, schema=schema), expected, bench.corpus.model)
+
+
+def _fit(bench: Bench, probe: TextProbe, block: Block) -> np.ndarray:
+    return probe.scores(block, bench.corpus.tokenizer.ids([bench.texts[one] for one in block.ids]))
+
+
 def print_defects(made: Sequence[Bench], foreign: Encoder) -> None:
     """Print, per defect, what was found at each depth."""
     print("| defect | written | depth | k = 1 | k = 10 | k = 100 | all, 95 % interval | healthy reported | named |")
@@ -171,7 +245,9 @@ def _line(made: Sequence[Bench], foreign: Encoder, name: str, depth: Any, *, con
                 draw = np.random.default_rng([size, repetition, len(name)])
                 with tempfile.TemporaryDirectory(dir=one.folder) as trial:
                     corpus = _copy(one, Path(trial))
-                    victims = list(_plant(one, corpus, foreign, name, size, draw, consistent=consistent))
+                    bad = _bad_rows(one, foreign, name, size, draw, consistent=consistent)
+                    victims = [row["chunk_id"] for row in bad]
+                    corpus.store.upsert(corpus.embeddings, pa.Table.from_pylist(bad, schema=corpus.embeddings.schema))
                     (place,) = audit(corpus, depth, seed=repetition).places
                 _count(tallies[size], place, set(victims))
                 for finding in place.findings.values():
@@ -185,17 +261,10 @@ def _line(made: Sequence[Bench], foreign: Encoder, name: str, depth: Any, *, con
     )
 
 
-def _plant(
-    bench: Bench,
-    corpus: Corpus,
-    foreign: Encoder,
-    name: str,
-    size: int,
-    draw: np.random.Generator,
-    *,
-    consistent: bool,
-) -> Iterator[str]:
-    """Store bad vectors in `size` rows and yield their ids."""
+def _bad_rows(
+    bench: Bench, foreign: Encoder, name: str, size: int, draw: np.random.Generator, *, consistent: bool
+) -> list[dict[str, Any]]:
+    """Return `size` rows with bad vectors."""
     ids = sorted(bench.rows)
     needed = size + 1 if name in ONE_TO_ONE else size
     chosen = _alike(bench, needed, draw) if name.startswith("shuffled") else list(draw.choice(ids, needed, False))
@@ -212,8 +281,15 @@ def _plant(
         rows, bad = rows[1:], bad[1:]
     elif name in ONE_TO_ONE:
         rows, bad = rows[:-1], bad[:-1]
-    _store(corpus, rows, bad, consistent=consistent)
-    yield from (row["chunk_id"] for row in rows)
+    return [_with(row, *vectors, consistent=consistent) for row, vectors in zip(rows, bad, strict=True)]
+
+
+def _with(row: dict[str, Any], pooled: np.ndarray, tokens: np.ndarray, *, consistent: bool) -> dict[str, Any]:
+    changed = row | {"pooled": pooled.tolist(), "tokens": tokens.tobytes()}
+    if not consistent:
+        return changed
+    own = checksum(tokens.tobytes(), np.ascontiguousarray(pooled, np.float32).tobytes())
+    return changed | {"n_tokens": len(tokens), "checksum": own}
 
 
 def _alike(bench: Bench, count: int, draw: np.random.Generator) -> list[str]:
@@ -227,17 +303,6 @@ def _alike(bench: Bench, count: int, draw: np.random.Generator) -> list[str]:
 
 def _matrix(row: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(row["tokens"], np.int8).reshape(row["n_tokens"], -1)
-
-
-def _store(corpus: Corpus, rows: Sequence[dict[str, Any]], bad: Sequence[Vectors], *, consistent: bool) -> None:
-    planted = []
-    for row, (pooled, tokens) in zip(rows, bad, strict=True):
-        changed = row | {"pooled": pooled.tolist(), "tokens": tokens.tobytes()}
-        if consistent:
-            own = checksum(tokens.tobytes(), np.ascontiguousarray(pooled, np.float32).tobytes())
-            changed |= {"n_tokens": len(tokens), "checksum": own}
-        planted.append(changed)
-    corpus.store.upsert(corpus.embeddings, pa.Table.from_pylist(planted, schema=corpus.embeddings.schema))
 
 
 def _copy(bench: Bench, folder: Path) -> Corpus:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from typing import Any, Literal
+from uuid import uuid4
 
 import structlog
 
@@ -24,13 +25,16 @@ from resources.observability.logging import configure_logging
 from resources.observability.progress import Meter, metered
 from resources.reconciliation.alerts import report_look
 from resources.reconciliation.attempts import record_attempt, record_failure
+from resources.reconciliation.audit.look import audit
+from resources.reconciliation.audit.marks import record
 from resources.reconciliation.decision import Decision, decide
-from resources.reconciliation.drift import holds
+from resources.reconciliation.drift import Depth, holds
 from resources.reconciliation.history import append
 from resources.reconciliation.memory import now
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.rates import START
 from resources.settings import Settings
+from resources.store.writer import writing
 from resources.targets import Target
 from sensors.graph import PLAN_TAG
 
@@ -48,7 +52,8 @@ class Options:
 
     `force`: do not mind backoff and stuck; `always`: run even when nothing differs. `mode`: `progressive` keeps to the
     budget, `complete` leaves its bounds on documents and minutes aside, `emergency` rolls back and pins first and then
-    does the same. `deadline` (seconds since the epoch) and `share` (of memory and cores) are this corpus's part of what
+    does the same. `depth`: how deep each look goes; what it proves is marked, so that later looks need not go as deep.
+    `deadline` (seconds since the epoch) and `share` (of memory and cores) are this corpus's part of what
     several share.
     """
 
@@ -57,6 +62,7 @@ class Options:
     force: bool = False
     always: bool = False
     mode: Mode = "progressive"
+    depth: Depth = "scan"
     deadline: float | None = None
     share: float = 1.0
 
@@ -140,8 +146,21 @@ Look = tuple[Corpus, SystemState, Decision]
 
 def _look(settings: Settings, name: str, options: Options, target: Target | None, *, force: bool) -> Look:
     corpus = open_corpus(settings, name, target)
+    if options.depth != "scan":
+        _audit(corpus, options.depth)
     state = SystemState(corpus)
     return corpus, state, decide(corpus, options.target, force=force, pipeline=options.pipeline, state=state)
+
+
+def _audit(corpus: Corpus, depth: Literal["checksum", "reembed"]) -> None:
+    """Mark what an audit proves, so that the look that follows, its plan and the run see it."""
+    found = audit(corpus, depth)
+    if not found.issues:
+        return
+    owner = f"audit-{uuid4()}"
+    with writing(corpus.store, owner, wait=corpus.settings.lease_wait.total_seconds()) as writer:
+        record(writer, corpus, found.issues, found.live)
+    corpus.store.lease.release(owner)
 
 
 def _is_to_run(decision: Decision, options: Options, rounds: Sequence[Round]) -> bool:

@@ -25,6 +25,21 @@ class Mode(StrEnum):
     emergency = "emergency"
 
 
+class LookDepth(StrEnum):
+    """How much of the vectors a look reads."""
+
+    scan = "scan"
+    checksum = "checksum"
+    reembed = "reembed"
+
+
+DepthOption = Annotated[
+    LookDepth,
+    typer.Option(
+        "--depth",
+        help="scan reads small columns; checksum every stored vector; reembed also embeds a sample of chunks again.",
+    ),
+]
 AllOption = Annotated[bool, typer.Option("--all", help="Every corpus, reconcile.parallel at a time.")]
 PipelineOption = Annotated[
     str | None,
@@ -46,6 +61,7 @@ def run(
             "rolls live back to the last other snapshot first, and pins it."
         ),
     ] = Mode.progressive,
+    depth: DepthOption = LookDepth.scan,
     all_corpora: AllOption = False,
     corpus: CorpusOption = DEFAULT,
     config: ConfigOption = None,
@@ -57,13 +73,12 @@ def run(
 
     settings = load_settings(config)
     if dry_run:
-        _status(_decisions(settings, corpus, all_corpora, force, pipeline), json, all_corpora, dry=True)
+        _status(_decisions(settings, corpus, all_corpora, force, pipeline, depth), json, all_corpora, depth, dry=True)
     from rag_assets.reconcile import Options, reconcile, reconcile_all
     from resources.corpus import corpus_names, corpus_settings
 
-    options = Options(
-        corpus_settings(settings, corpus).target_state, pipeline, force=force, always=force, mode=mode.value
-    )
+    target = corpus_settings(settings, corpus).target_state
+    options = Options(target, pipeline, force=force, always=force, mode=mode.value, depth=depth.value)
     if mode == Mode.emergency and not json:
         console.print(
             "Emergency: live is rolled back to the last other snapshot and pinned, then the rest is repaired."
@@ -82,6 +97,7 @@ def run(
 def status(
     all_corpora: AllOption = False,
     pipeline: PipelineOption = None,
+    depth: DepthOption = LookDepth.scan,
     corpus: CorpusOption = DEFAULT,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -89,13 +105,15 @@ def status(
     """Look, and say what differs and what would be done about it. Nothing is written."""
     from resources.settings import load_settings
 
-    _status(_decisions(load_settings(config), corpus, all_corpora, False, pipeline), json, all_corpora)
+    _status(_decisions(load_settings(config), corpus, all_corpora, False, pipeline, depth), json, all_corpora, depth)
 
 
 Found = dict[str, "Decision | str"]
 
 
-def _decisions(settings: Any, corpus: str, all_corpora: bool, force: bool, pipeline: str | None) -> Found:
+def _decisions(
+    settings: Any, corpus: str, all_corpora: bool, force: bool, pipeline: str | None, depth: LookDepth
+) -> Found:
     from rag_assets.cli.console import working
     from resources.corpus import corpus_names, open_corpus
     from resources.errors import RagAssetsError
@@ -106,7 +124,8 @@ def _decisions(settings: Any, corpus: str, all_corpora: bool, force: bool, pipel
         for name in corpus_names(settings) if all_corpora else [corpus]:
             try:
                 opened = open_corpus(settings, name)
-                found[name] = decide(opened, opened.settings.target_state, force=force, pipeline=pipeline)
+                target = opened.settings.target_state
+                found[name] = decide(opened, target, force=force, pipeline=pipeline, depth=depth.value)
             except RagAssetsError as error:
                 if not all_corpora:
                     raise
@@ -114,7 +133,7 @@ def _decisions(settings: Any, corpus: str, all_corpora: bool, force: bool, pipel
     return found
 
 
-def _status(found: Found, as_json: bool, all_corpora: bool, *, dry: bool = False) -> None:
+def _status(found: Found, as_json: bool, all_corpora: bool, depth: LookDepth, *, dry: bool = False) -> None:
     from rag_assets.cli.console import console, print_json
 
     shown = {name: _as_json(name, decision) for name, decision in found.items()}
@@ -125,7 +144,7 @@ def _status(found: Found, as_json: bool, all_corpora: bool, *, dry: bool = False
             if isinstance(decision, str):
                 console.print(f"{name}: error: {decision}", markup=False)
             else:
-                _print_decision(name, decision, dry)
+                _print_decision(name, decision, depth, dry)
     codes = [2 if isinstance(one, str) else one.exit_code for one in found.values()]
     raise typer.Exit(_worst(codes))
 
@@ -149,7 +168,7 @@ def _as_json(name: str, decision: "Decision | str") -> dict[str, Any]:
     }
 
 
-def _print_decision(name: str, decision: "Decision", dry: bool) -> None:
+def _print_decision(name: str, decision: "Decision", depth: LookDepth, dry: bool) -> None:
     from rag_assets.cli.console import console
     from rag_assets.cli.plans import print_issues, print_plan
 
@@ -160,7 +179,8 @@ def _print_decision(name: str, decision: "Decision", dry: bool) -> None:
         noted = f" ({len(decision.issues)} noted above)" if decision.issues else ""
         console.print(f"{name} is {decision.plan.target}: healthy{noted}.", markup=False)
     elif decision.verdict == "repair":
-        hint = "nothing was written" if dry else f"repair it: {decision.command}"
+        deep = "" if depth == LookDepth.scan else f" --depth {depth}"
+        hint = "nothing was written" if dry else f"repair it: {decision.command}{deep}"
         console.print(f"{name} is not {decision.plan.target}: {decision.reason}; {hint}", markup=False)
     else:
         console.print(f"{name} is not {decision.plan.target}: {decision.verdict}: {decision.reason}", markup=False)
@@ -182,7 +202,7 @@ def _show(done: "Reconciliation", as_json: bool) -> None:
             before = ", ".join(sorted({issue.type for issue in done.first.repairing})) or "nothing differed"
             console.print(f"{name} is {last.plan.target}: repaired ({before}) in {done.seconds:.0f} s.", markup=False)
         else:
-            _print_decision(name, last, dry=False)
+            _print_decision(name, last, LookDepth.scan, dry=False)
     if done.problem:
         print(f"error: {done.problem}", file=sys.stderr)
     raise typer.Exit(done.exit_code)

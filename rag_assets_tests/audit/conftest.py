@@ -41,7 +41,7 @@ class Shelf:
         return open_corpus(self.settings, "default")
 
     def run(self, instance):
-        register_corpora(instance, list(self.settings.corpora))
+        register_corpora(instance, ["default"])
         return materialise(self.settings, self.corpus, None, instance, "test")
 
     def audit(self, depth="checksum", **options):

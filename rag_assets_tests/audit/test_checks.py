@@ -12,7 +12,7 @@ NAMES = [*(f"no_{drift}" for drift, _ in CHECKSUM_CHECKS), REEMBED_CHECK]
 
 def evaluate(shelf, instance, names):
     """Run checks alone, as a schedule requests them, and return what each said."""
-    register_corpora(instance, list(shelf.settings.corpora))
+    register_corpora(instance, ["default"])
     keys = {dg.AssetCheckKey(dg.AssetKey("token_embeddings"), name) for name in names}
     job = build_defs(shelf.settings).resolve_job_def("search_ready")
     chosen = job.get_subset(asset_selection=set(), asset_check_selection=keys)

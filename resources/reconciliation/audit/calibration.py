@@ -3,17 +3,22 @@ planted bad vectors. Only data and its files; `calibrate` fits it, `plausible` a
 """
 
 import io
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+import structlog
 
 from resources.embedding.checkpoint import DEFAULT_WEIGHTS_SHA256
 from resources.embedding.identity import ModelIdentity
 from resources.errors import StoreError
+
+log = structlog.get_logger(__name__)
 
 SHIPPED = {DEFAULT_WEIGHTS_SHA256: "all-MiniLM-L6-v2.npz"}
 
@@ -70,7 +75,7 @@ def rare_share(pooled: np.ndarray, calibration: Calibration) -> np.ndarray:
 def calibration_of(model: ModelIdentity, folder: Path, fit: Callable[[], Calibration]) -> Calibration:
     """Return the shipped calibration of a model, else the one kept in `folder`, else fit it now and keep it there.
 
-    A file that cannot be read is fitted anew: it only saves work.
+    A file that cannot be read is fitted anew, and one that cannot be written is done without: it only saves work.
     """
     shipped = _shipped(model.weights_sha256)
     if shipped is not None and shipped.fingerprint == model.fingerprint:
@@ -82,7 +87,12 @@ def calibration_of(model: ModelIdentity, folder: Path, fit: Callable[[], Calibra
         kept = None
     if kept is None or kept.fingerprint != model.fingerprint:
         kept = fit()
-        kept.save(path)
+        try:
+            kept.save(path)
+        except OSError as error:
+            log.warning(
+                "the calibration cannot be kept, so the next audit fits it anew", path=str(path), reason=str(error)
+            )
     return kept
 
 
@@ -90,7 +100,7 @@ def read_calibration(path: Path) -> Calibration:
     """Read a calibration file. Raises StoreError when there is none or it is damaged."""
     try:
         return _read(path.read_bytes())
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise StoreError(f"calibration {path} cannot be read: {error}") from error
 
 
