@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_written_costs_only_the_fit(second, tmp_path):
 
 def test_the_relation_tells_own_from_other_vectors(second):
     encoder, fitted = second
-    texts = [text[:600] for text in topics.values()][:60]
+    texts = [text[:300] for text in topics.values()][:60]
     made = encoder.encode(texts)
     means = np.stack([TokenCodec.decode(one).mean(axis=0) for one in made.tokens])
     predicted = made.pooled @ fitted.relation + fitted.relation_bias
