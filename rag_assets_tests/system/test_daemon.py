@@ -95,7 +95,6 @@ def test_a_repair_in_progress_is_interrupted_safely(project, documents, daemon, 
     assert running.stop(how) < 1 and running.process.returncode == 0
     holder = LanceStore(corpus, "default").lease.holder()
     assert holder is None or holder.released or holder.process_is_gone(), "no round is left running"
-    done = project.run("reconcile", "run", "--json")
-    assert done.code == (3 if done.json["verdict"] == "stuck" else 0), done.err
-    assert project.run("reconcile", "run", "--force", "--json").json["converged"]
+    done = project.run("reconcile", "run", "--force", "--json")
+    assert done.code == 0 and done.json["converged"], done.err
     assert project.run("reconcile", "history", "--verify").code == 0

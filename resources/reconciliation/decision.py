@@ -106,8 +106,13 @@ def _plan(look: SystemState, target: str, issues: Sequence[DriftIssue], pipeline
 
 
 def _is_put_off(look: SystemState, issue: DriftIssue, at: datetime) -> bool:
+    """Whether an issue is to be left alone now. What was killed is no reason to wait, only one attempt more."""
     attempt, retries = look.memory.attempts.get(issue.key), look.corpus.settings.retries
-    return is_exhausted(attempt, issue, retries) or is_waiting(attempt, issue, at)
+    if is_exhausted(attempt, issue, retries):
+        return True
+    holder = look.corpus.store.lease.holder()
+    was_killed = holder is not None and not holder.released and holder.process_is_gone()
+    return is_waiting(attempt, issue, at) and not was_killed
 
 
 def _before_planning(
