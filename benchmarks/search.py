@@ -77,7 +77,7 @@ def _hybrid(
 
 def by_hand_bm25(view: SnapshotView) -> Callable[[str, int], list[float]]:
     """Return tantivy's own search over the same segments: the same terms in the same kind of query, rows looked up."""
-    path = view.store.indexes / view.manifest.bm25
+    path = view.store.indexes.fetch(view.manifest.bm25)
     language = read_manifest(path).parameters["language"]
     index = tantivy.Index.open(str(path / FOLDER))
     index.register_tokenizer(ANALYSER, analyser(language))
@@ -100,7 +100,7 @@ def by_hand_dense(view: SnapshotView) -> Callable[[np.ndarray, int], list[Any]]:
     """Return FAISS's own search over the same files with the same number of probes, one after the other, not joined."""
     import faiss
 
-    path = view.store.indexes / view.manifest.dense
+    path = view.store.indexes.fetch(view.manifest.dense)
     manifest = read_manifest(path)
     shards = [faiss.read_index(str(path / f"{part.name}.faiss"), faiss.IO_FLAG_MMAP_IFC) for part in manifest.parts]
     for shard in shards:

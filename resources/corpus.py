@@ -19,7 +19,7 @@ from resources.settings import CORPUS_NAME, CorpusSettings, Settings
 from resources.sources.base import Source
 from resources.sources.registry import open_source
 from resources.store.base import CorpusStore
-from resources.store.lance_store import LanceStore
+from resources.store.opening import open_store
 from resources.store.tables import Table, token_embeddings
 from resources.targets import Target, read_target
 
@@ -98,7 +98,12 @@ def open_corpus(settings: Settings, name: str, target: Target | None = None) -> 
             f"or name its source: rag-assets ensure search-ready --corpus {name} --source folder:PATH --auto-fix"
         )
     base = settings.path.parent if settings.path else Path.cwd()
-    return Corpus(name, chosen, remembered, LanceStore(folder, name), base)
+    return Corpus(name, chosen, remembered, open_store(_place(chosen.store, base), name, folder), base)
+
+
+def _place(store: str | None, base: Path) -> str | None:
+    """Return where a corpus is kept; a folder relative to `rag.yaml` becomes absolute."""
+    return store if store is None or "://" in store else str((base / Path(store).expanduser()).resolve())
 
 
 def corpus_names(settings: Settings) -> list[str]:

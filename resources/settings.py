@@ -100,12 +100,14 @@ class CorpusSettings(Section):
 
     `target_state`: what the sensors hold it to. `list_every`: the least time between two listings of its sources;
     between that they look at the store alone.
+    `store`: the folder or URL that the corpus is kept below, under its name; None: below RAG_HOME.
     `max_characters`: a document with more text than that becomes a failure row instead of hours of embedding.
     `keep_originals`: keep the bytes of every document, not of single files alone.
     `lease_wait`: how long a run waits for another one that writes to the same corpus.
     """
 
     tenant: str = "default"
+    store: str | None = None
     sources: tuple[dict[str, Any], ...] = ({"type": "pydoc"},)
     model: str = "all-MiniLM-L6-v2"
     parsing: ParsingSettings = ParsingSettings()

@@ -38,4 +38,4 @@ def read_target(folder: Path) -> Target:
 
 def remember_target(folder: Path, target: Target) -> None:
     """Write down the target of the corpus in `folder`."""
-    write_atomically(folder / NAME, target.model_dump_json(indent=1))
+    write_atomically(folder / NAME, target.model_dump_json(indent=1).encode())

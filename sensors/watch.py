@@ -7,7 +7,7 @@ cannot be stale, the marks of the store's files and of the sources' listings (`r
 import time
 from dataclasses import dataclass
 
-from resources.corpus import Corpus, corpus_folder
+from resources.corpus import Corpus
 from resources.identity import digest
 from resources.reconciliation.marks import listing_mark, store_mark
 from resources.settings import Settings
@@ -37,7 +37,7 @@ class Watch:
         seen = self._healthy.get(corpus.name)
         if seen is None or seen.desired != _desired(corpus):
             return False
-        if seen.store is None or seen.store != store_mark(corpus_folder(settings, corpus.name)):
+        if seen.store is None or seen.store != store_mark(corpus):
             return False
         now = time.monotonic()
         if now - seen.listed >= corpus.settings.list_every.total_seconds():
@@ -50,7 +50,7 @@ class Watch:
         """Return what is there now, to be remembered if the look that follows finds the corpus healthy."""
         listed = time.monotonic()
         listing = listing_mark(corpus)
-        return Seen(_desired(corpus), store_mark(corpus_folder(settings, corpus.name)), listing, listed)
+        return Seen(_desired(corpus), store_mark(corpus), listing, listed)
 
     def remember(self, corpus: Corpus, seen: Seen) -> None:
         """Remember a healthy corpus."""

@@ -34,7 +34,7 @@ def _snapshot(corpus: Corpus, writer: CorpusWriter) -> Iterator[Verdict]:
     problems = list(state.live_problems)
     if state.live is not None and not problems:
         for kind in KINDS:
-            manifest = read_manifest(corpus.store.indexes / getattr(state.live, kind))
+            manifest = read_manifest(corpus.store.indexes.fetch(getattr(state.live, kind)))
             if manifest.ids_digest != state.live.chunks_digest:
                 problems.append(f"the {kind} index holds other chunks than snapshot {state.live.number} names")
     yield Verdict("is_whole", not problems, True, {"problems": dg.MetadataValue.json(problems)})

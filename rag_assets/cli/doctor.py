@@ -112,7 +112,7 @@ def _corpus(name: str, settings: Any) -> Iterator[Finding]:
     store = corpus.store
     problems = [
         *state.live_problems,
-        *(one for index in (live.dense, live.bm25) for one in verify(store.indexes / index)),
+        *(one for index in (live.dense, live.bm25) for one in verify(store.indexes.fetch(index))),
     ]
     repair = f". Repair: dagster asset materialize -m rag_assets.definitions --select '*' --partition {name}"
     chunks = f"{live.counts['chunks']:,} chunks"

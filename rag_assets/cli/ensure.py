@@ -171,4 +171,4 @@ def _show(
         columns, rows = metrics_table(live.metrics)
         print_table("Evaluation", columns, rows)
         if live.report:
-            console.print(f"Report: {corpus.store.reports / live.report / 'report.html'}")
+            console.print(f"Report: {corpus.store.reports.fetch(live.report) / 'report.html'}")

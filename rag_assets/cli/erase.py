@@ -31,5 +31,5 @@ def erase(
     if json:
         print_json(asdict(receipt))
         return
-    path = opened.store.erasures / f"{receipt.id}.json"
+    path = opened.store.files.where(receipt.path)
     console.print(f"{corpus}: {len(receipt.documents)} documents are erased. Receipt: {path}", markup=False)

@@ -15,12 +15,12 @@ def init(
 
     from rag_assets.cli.console import console, print_json
     from resources.errors import SettingsError
-    from resources.store.files import create_exclusively
+    from resources.store.files import LocalFiles
 
-    content = files("rag_assets.cli").joinpath("rag.yaml").read_text("utf-8")
+    content = files("rag_assets.cli").joinpath("rag.yaml").read_bytes()
     if not path.parent.is_dir():
         raise SettingsError(f"{path.parent}: no such folder; create it first")
-    if not create_exclusively(path, content):
+    if not LocalFiles(path.parent).create(path.name, content):
         raise SettingsError(f"{path} exists already; it was left as it is")
     if json:
         print_json({"written": str(path)})

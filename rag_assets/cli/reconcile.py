@@ -295,13 +295,13 @@ def history(
     from itertools import islice
 
     from rag_assets.cli.console import console, print_json, print_table
-    from resources.reconciliation.history import NAME, read_backwards
+    from resources.reconciliation.history import PATH, read_backwards
     from resources.reconciliation.history import verify as verify_chain
 
     store = _open(config, corpus).store
     if verify:
         result = verify_chain(store)
-        broken = f"line {result.broken_line} of {store.reconciliation / NAME} is broken: {result.problem}"
+        broken = f"line {result.broken_line} of {store.files.where(PATH)} is broken: {result.problem}"
         if json:
             print_json(
                 {"corpus": corpus, "lines": result.lines, "broken_line": result.broken_line, "problem": result.problem}

@@ -197,7 +197,7 @@ def _plant(corpus: Corpus, defect: Defect, chunk_ids: Sequence[str], *, consiste
 
 def _live_files(corpus: Corpus, kind: str, *suffixes: str) -> list[Any]:
     live = corpus.store.snapshots.live()
-    folder = corpus.store.indexes / getattr(live, kind)
+    folder = corpus.store.indexes.fetch(getattr(live, kind))
     files = sorted(file for file in folder.rglob("*") if file.suffix in suffixes)
     if not files:
         raise StoreError(f"corpus {corpus.name}: {folder} holds no file of {', '.join(suffixes)} to damage")

@@ -8,7 +8,7 @@ from resources.errors import RagAssetsError, SettingsError
 from resources.reconciliation.attempts import Changes, backoff, record_attempt, record_failure, record_look
 from resources.reconciliation.consent import acknowledge, approve, confirm_removals, pause, resume
 from resources.reconciliation.decision import decide
-from resources.reconciliation.memory import NAME, now, read_memory
+from resources.reconciliation.memory import PATH, now, read_memory
 from resources.reconciliation.observe import SystemState
 from resources.store.tables import DOCUMENTS
 
@@ -56,11 +56,13 @@ def test_a_repair_that_does_not_help_is_put_off_and_then_left_alone(unbuilt):
 
 
 def _forget_the_wait(unbuilt):
-    from resources.reconciliation.memory import remembering
+    from resources.reconciliation.memory import remember
 
-    with remembering(unbuilt.corpus.store) as memory:
+    def change(memory):
         for one in memory.attempts.values():
             one.next = NOON
+
+    remember(unbuilt.corpus.store, change)
 
 
 def test_progress_starts_the_count_anew(unbuilt):
@@ -216,7 +218,7 @@ def test_removals_wait_for_nothing_but_the_brake(unbuilt, obstacle):
 
 def test_a_memory_that_is_lost_or_broken_costs_a_question_and_nothing_else(unbuilt, capsys):
     pause(unbuilt.corpus)
-    path = unbuilt.corpus.store.reconciliation / NAME
+    path = unbuilt.corpus.store.folder / PATH
     path.write_text("{broken")
     assert decide(unbuilt.corpus, STATE).verdict == "repair"
     path.unlink()

@@ -38,13 +38,13 @@ def test_what_nobody_knows_is_overdue(corpus):
     record_agreement(corpus, NOW + timedelta(hours=1))
     assert freshness(corpus, NOW).since is None, "a clock that jumped back proves nothing"
     for damage in ("", "{}", '{"at": "yesterday"}', '{"at": "2026-05-01T12:00:00"}'):
-        (corpus.store.reconciliation / "agreed.json").write_text(damage)
+        (corpus.store.folder / "reconciliation/agreed.json").write_text(damage)
         assert agreed_at(corpus.store, NOW) is None
 
 
 def test_looking_again_soon_writes_nothing(corpus):
     record_agreement(corpus, NOW)
-    file = corpus.store.reconciliation / "agreed.json"
+    file = corpus.store.folder / "reconciliation/agreed.json"
     before = file.stat().st_mtime_ns
     record_agreement(corpus, NOW + timedelta(minutes=2))
     assert file.stat().st_mtime_ns == before

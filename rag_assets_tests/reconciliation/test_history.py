@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from resources.reconciliation.history import NAME, append, past_rates, read_backwards, verify
-from resources.reconciliation.memory import NAME as MEMORY
+from resources.reconciliation.history import PATH, append, past_rates, read_backwards, verify
+from resources.reconciliation.memory import PATH as MEMORY
 from resources.store.lance_store import LanceStore
 
 
@@ -23,7 +23,7 @@ def store(tmp_path):
 def file(store):
     for number in range(5):
         append(store, {"seen": f"drift {number}", "text": "ü" * 50_000})
-    return store.reconciliation / NAME
+    return store.folder / PATH
 
 
 def test_entries_are_chained_and_read_newest_first(store, file):
@@ -72,7 +72,7 @@ def test_tampering_is_named_by_its_first_line(store, file, tamper, at, broken):
 
 
 def test_without_the_memory_only_the_missing_end_goes_unnoticed(store, file):
-    (store.reconciliation / MEMORY).unlink()
+    (store.folder / MEMORY).unlink()
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join(lines[:-1]))
     assert verify(store).broken_line is None and verify(store).lines == 4

@@ -5,7 +5,7 @@ from rag_assets_tests.sensors.test_schedules import evaluate
 
 def flip_a_bit(desk):
     live = desk.corpus().store.snapshots.live()
-    shard = next((desk.corpus().store.indexes / live.dense).glob("*.faiss"))
+    shard = next((desk.corpus().store.indexes.fetch(live.dense)).glob("*.faiss"))
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)

@@ -12,7 +12,7 @@ from sensors.graph import ASSETS
 
 
 def aged(desk, hours):
-    (desk.corpus().store.reconciliation / "agreed.json").unlink(missing_ok=True)
+    (desk.corpus().store.folder / "reconciliation/agreed.json").unlink(missing_ok=True)
     record_agreement(desk.corpus(), datetime.now(UTC) - timedelta(hours=hours))
 
 

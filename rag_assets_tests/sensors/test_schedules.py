@@ -26,7 +26,7 @@ def test_an_audit_asks_for_checks_alone_and_finds_a_flipped_bit(desk):
     assert desk.carry_out(request)
 
     live = desk.corpus().store.snapshots.live()
-    shard = next((desk.corpus().store.indexes / live.dense).glob("*.faiss"))
+    shard = next((desk.corpus().store.indexes.fetch(live.dense)).glob("*.faiss"))
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)

@@ -192,13 +192,13 @@ def test_originals_are_kept_when_settings_or_the_source_say_so_and_cleared_with_
     desk.configure("[{type: file, path: upload.txt}, {type: folder, path: docs}]")
     desk.write(a="Not kept.")
     desk.sync()
-    kept = lambda: sorted(path.read_text() for path in desk.corpus.store.originals.glob("*/*"))  # noqa: E731
+    kept = lambda: sorted(path.read_text() for path in (desk.corpus.store.folder / "originals").glob("*/*"))  # noqa: E731
     assert kept() == ["An upload."]
     desk.configure("[{type: file, path: upload.txt}, {type: folder, path: docs}]", ", keep_originals: true")
     desk.write(a="Kept now.")
     desk.sync()
     assert kept() == ["An upload.", "Kept now."]
-    digests = {path.name for path in desk.corpus.store.originals.glob("*/*")}
+    digests = {path.name for path in (desk.corpus.store.folder / "originals").glob("*/*")}
     assert digests == set(desk.rows("content_hash").values())
     desk.write(a="And another.")
     desk.sync()

@@ -11,25 +11,26 @@ import pytest
 
 from resources.errors import LeaseHeldError, LeaseLostError
 from resources.store import lease as lease_module
+from resources.store.files import LocalFiles
 from resources.store.lease import Lease
 
 
 def test_a_second_run_is_told_who_holds_it(tmp_path):
-    Lease(tmp_path, "c").acquire("run-1", wait=0)
+    Lease(LocalFiles(tmp_path), "c").acquire("run-1", wait=0)
     with pytest.raises(LeaseHeldError, match="corpus c is being written by run run-1"):
-        Lease(tmp_path, "c").acquire("run-2", wait=0.3)
+        Lease(LocalFiles(tmp_path), "c").acquire("run-2", wait=0.3)
 
 
 def test_the_same_run_takes_its_lease_again_for_its_next_step(tmp_path):
-    first = Lease(tmp_path, "c").acquire("run-1", wait=0)
-    second = Lease(tmp_path, "c").acquire("run-1", wait=0)
+    first = Lease(LocalFiles(tmp_path), "c").acquire("run-1", wait=0)
+    second = Lease(LocalFiles(tmp_path), "c").acquire("run-1", wait=0)
     second.check()
     with pytest.raises(LeaseLostError, match="lost the lease"):
         first.check()
 
 
 def test_a_released_lease_is_free_at_once(tmp_path):
-    lease = Lease(tmp_path, "c")
+    lease = Lease(LocalFiles(tmp_path), "c")
     lease.acquire("run-1", wait=0)
     lease.release("run-2")
     with pytest.raises(LeaseHeldError):
@@ -42,33 +43,35 @@ def test_a_killed_process_holds_nothing(tmp_path):
     code = f"""
 import os
 from pathlib import Path
+from resources.store.files import LocalFiles
 from resources.store.lease import Lease
-Lease(Path({str(tmp_path)!r}), "c").acquire("dead", wait=0)
+Lease(LocalFiles(Path({str(tmp_path)!r})), "c").acquire("dead", wait=0)
 os.kill(os.getpid(), 9)
 """
     subprocess.run([sys.executable, "-c", code], check=False)
-    holder = Lease(tmp_path, "c").holder()
+    holder = Lease(LocalFiles(tmp_path), "c").holder()
     assert holder is not None and holder.owner == "dead"
-    Lease(tmp_path, "c").acquire("run-2", wait=0).check()
+    Lease(LocalFiles(tmp_path), "c").acquire("run-2", wait=0).check()
 
 
 def test_a_killed_process_that_nobody_has_reaped_holds_nothing(tmp_path):
     code = f"""
 import os
 from pathlib import Path
+from resources.store.files import LocalFiles
 from resources.store.lease import Lease
-Lease(Path({str(tmp_path)!r}), "c").acquire("zombie", wait=0)
+Lease(LocalFiles(Path({str(tmp_path)!r})), "c").acquire("zombie", wait=0)
 os.kill(os.getpid(), 9)
 """
     process = subprocess.Popen([sys.executable, "-c", code])
     while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.05)
-    Lease(tmp_path, "c").acquire("run-2", wait=0).check()
+    Lease(LocalFiles(tmp_path), "c").acquire("run-2", wait=0).check()
     process.wait()
 
 
 def test_whoever_knows_that_the_run_is_over_may_say_so(tmp_path):
-    lease = Lease(tmp_path, "c")
+    lease = Lease(LocalFiles(tmp_path), "c")
     lease.acquire("finished", wait=0)
     lease.acquire("run-2", wait=0, is_gone=lambda holder: holder.owner == "finished").check()
 
@@ -77,21 +80,21 @@ def test_a_silent_holder_elsewhere_loses_it_and_a_beating_one_does_not(tmp_path,
     monkeypatch.setattr(lease_module, "TTL", 1.0)
     monkeypatch.setattr(lease_module, "BEAT", 0.1)
     monkeypatch.setattr(lease_module, "this_host", lambda: "elsewhere/1")
-    silent = Lease(tmp_path / "silent", "c").acquire("silent", wait=0)
-    beating = Lease(tmp_path / "beating", "c").acquire("beating", wait=0)
+    silent = Lease(LocalFiles(tmp_path / "silent"), "c").acquire("silent", wait=0)
+    beating = Lease(LocalFiles(tmp_path / "beating"), "c").acquire("beating", wait=0)
     monkeypatch.setattr(lease_module, "this_host", lambda: "here/1")
     with beating:
-        Lease(tmp_path / "silent", "c").acquire("next", wait=5)
+        Lease(LocalFiles(tmp_path / "silent"), "c").acquire("next", wait=5)
         with pytest.raises(LeaseLostError):
             silent.check()
         with pytest.raises(LeaseHeldError):
-            Lease(tmp_path / "beating", "c").acquire("next", wait=2)
+            Lease(LocalFiles(tmp_path / "beating"), "c").acquire("next", wait=2)
         beating.check()
 
 
 def _acquire(folder, owner, winners):
     try:
-        Lease(folder, "c").acquire(owner, wait=0)
+        Lease(LocalFiles(folder), "c").acquire(owner, wait=0)
     except LeaseHeldError:
         return
     winners.put(owner)
@@ -112,7 +115,7 @@ def test_of_many_that_ask_at_once_exactly_one_gets_it(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="where the clock enters a process's start is Linux's own way")
 def test_a_clock_that_jumps_hands_the_lease_to_nobody(tmp_path, monkeypatch):
     """A step of the clock moves the time at which the host is said to have started, and the wall clock."""
-    lease = Lease(tmp_path, "c")
+    lease = Lease(LocalFiles(tmp_path), "c")
     held, started = lease.acquire("run-1", wait=0), psutil.Process().create_time()
     for jump in (-86400.0, 86400.0):
         with monkeypatch.context() as patch:
@@ -126,7 +129,7 @@ def test_a_clock_that_jumps_hands_the_lease_to_nobody(tmp_path, monkeypatch):
 
 
 def test_waiting_ends_when_the_holder_lets_go(tmp_path):
-    lease = Lease(tmp_path, "c")
+    lease = Lease(LocalFiles(tmp_path), "c")
     lease.acquire("run-1", wait=0)
     threading.Timer(0.5, lease.release, ["run-1"]).start()
     started = time.monotonic()

@@ -5,6 +5,7 @@ import multiprocessing
 import pytest
 
 from resources.errors import NoSnapshotError, StoreError
+from resources.store.files import LocalFiles
 from resources.store.snapshots import Manifest, Snapshots
 
 
@@ -19,7 +20,7 @@ def manifest(number: int, **changes) -> Manifest:
 
 
 def test_the_highest_number_is_live(tmp_path):
-    snapshots = Snapshots(tmp_path, "c")
+    snapshots = Snapshots(LocalFiles(tmp_path), "c")
     assert snapshots.live() is None
     for number in (1, 2, 10):
         snapshots.publish(manifest(number))
@@ -28,7 +29,7 @@ def test_the_highest_number_is_live(tmp_path):
 
 
 def test_a_number_is_published_once(tmp_path):
-    snapshots = Snapshots(tmp_path, "c")
+    snapshots = Snapshots(LocalFiles(tmp_path), "c")
     snapshots.publish(manifest(1))
     with pytest.raises(StoreError, match="published by another run"):
         snapshots.publish(manifest(1, content="other"))
@@ -37,7 +38,7 @@ def test_a_number_is_published_once(tmp_path):
 
 def _publish(folder, content, won):
     try:
-        Snapshots(folder, "c").publish(manifest(1, content=content))
+        Snapshots(LocalFiles(folder), "c").publish(manifest(1, content=content))
         won.put(content)
     except StoreError:
         pass
@@ -52,11 +53,11 @@ def test_two_publishers_cannot_both_succeed(tmp_path):
     for process in processes:
         process.join()
     assert won.qsize() == 1
-    assert Snapshots(tmp_path, "c").read(1).content == won.get()
+    assert Snapshots(LocalFiles(tmp_path), "c").read(1).content == won.get()
 
 
 def test_removing_documents_publishes_the_same_parts_with_more_tombstones(tmp_path):
-    snapshots = Snapshots(tmp_path, "c")
+    snapshots = Snapshots(LocalFiles(tmp_path), "c")
     assert snapshots.remove_documents(["a"], "r") is None
     snapshots.publish(manifest(1))
     first = snapshots.remove_documents(["b", "a"], "r2")
@@ -68,22 +69,22 @@ def test_removing_documents_publishes_the_same_parts_with_more_tombstones(tmp_pa
 
 
 def test_a_damaged_manifest_is_an_error_that_names_the_file_never_an_older_snapshot(tmp_path):
-    snapshots = Snapshots(tmp_path, "c")
+    snapshots = Snapshots(LocalFiles(tmp_path), "c")
     snapshots.publish(manifest(1))
-    (tmp_path / "00000002.json").write_text("{")
+    (tmp_path / "snapshots" / "00000002.json").write_text("{")
     with pytest.raises(StoreError, match=r"00000002\.json is damaged"):
         snapshots.live()
 
 
 def test_an_unknown_number_lists_those_there_are(tmp_path):
-    snapshots = Snapshots(tmp_path, "c")
+    snapshots = Snapshots(LocalFiles(tmp_path), "c")
     snapshots.publish(manifest(3))
     with pytest.raises(NoSnapshotError, match="no snapshot 7; there are: 3"):
         snapshots.read(7)
 
 
 def test_a_manifest_from_the_future_is_refused(tmp_path):
-    snapshots = Snapshots(tmp_path, "c")
+    snapshots = Snapshots(LocalFiles(tmp_path), "c")
     snapshots.publish(manifest(1, schema_version=99))
     with pytest.raises(StoreError, match="schema version 99"):
         snapshots.live()

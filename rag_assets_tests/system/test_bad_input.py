@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from resources.store.files import LocalFiles
 from resources.store.lance_store import LanceStore
 from resources.store.lease import Lease
 from resources.store.tables import DOCUMENTS
@@ -116,7 +117,7 @@ def test_a_second_run_waits_for_the_lease_or_says_who_holds_it(project, document
         "corpora: {default: {lease_wait: 2s, sources: [{type: folder, path: docs}]}}"
     )
     LanceStore(project.home / "corpora" / "default", "default").create()
-    lease = Lease(project.home / "corpora" / "default" / "lease", "default")
+    lease = Lease(LocalFiles(project.home / "corpora" / "default"), "default")
     with lease.acquire("the-other-run", wait=0):
         fails(project.run("ensure", "search-ready", "--auto-fix"), "is being written by run the-other-run")
         (project.folder / "rag.yaml").write_text(

@@ -174,7 +174,7 @@ def test_bytes_that_no_look_reads_are_suspected_once_they_fail(copy):
 def test_the_newest_snapshot_manifest_is_damaged(copy):
     snapshots = copy.corpus.store.snapshots
     newest = snapshots.numbers()[-1]
-    truncate(snapshots.folder / f"{newest:08d}.json")
+    truncate(copy.corpus.store.folder / "snapshots" / f"{newest:08d}.json")
     with pytest.raises(ManifestDamagedError):
         open_live(copy.corpus.store)
     assert copy.look().keys() == {"snapshot_damaged"}
@@ -185,7 +185,7 @@ def test_the_newest_snapshot_manifest_is_damaged(copy):
 @pytest.mark.parametrize("kind", ["dense", "bm25"])
 @pytest.mark.parametrize("which", ["manifest", "biggest file"])
 def test_a_damaged_index_file(copy, kind, which):
-    folder = copy.corpus.store.indexes / getattr(copy.corpus.store.snapshots.live(), kind)
+    folder = copy.corpus.store.indexes.fetch(getattr(copy.corpus.store.snapshots.live(), kind))
     files = [one for one in folder.rglob("*") if one.is_file()]
     path = folder / "manifest.json" if which == "manifest" else max(files, key=lambda one: one.stat().st_size)
     content = path.read_bytes()

@@ -76,7 +76,7 @@ def require_erased(folder, rows):
     found = {hit.document_id for hit in retrieve(open_live(corpus.store), ["dragonflies", "lighthouses"], k=9)[0]}
     assert found == {"folder:other.txt", "folder:third.txt"}
     assert {row["chunk_id"]: row["checksum"] for row in embedded(corpus)} == rows, "the others are not embedded again"
-    [receipt] = [json.loads(one.read_bytes()) for one in corpus.store.erasures.glob("*.json")]
+    [receipt] = [json.loads(one.read_bytes()) for one in (corpus.store.folder / "erasures").glob("*.json")]
     assert all(receipt["places"].values()) and list(receipt["places"]) == list(PLACES)
     newest = next(history.read_backwards(corpus.store))
     assert (newest["kind"], newest["receipt"], newest["reason"]) == ("erasure", receipt["id"], "asked by the author")
@@ -143,7 +143,7 @@ def test_killed_on_the_way(folder, place):
     died = subprocess.run([sys.executable, "-c", KILLED, place], cwd=folder, check=False, env=dict(os.environ))
     assert died.returncode == -signal.SIGKILL
     corpus = corpus_of(folder)
-    [receipt] = [json.loads(one.read_bytes()) for one in corpus.store.erasures.glob("*.json")]
+    [receipt] = [json.loads(one.read_bytes()) for one in (corpus.store.folder / "erasures").glob("*.json")]
     assert receipt["places"][place] is None, "the receipt says pending"
     assert "erasure_pending" in {one.type for one in analyse(SystemState(corpus), "search-ready")}
     hits = retrieve(open_live(corpus.store), ["dragonflies"], k=9)[0]

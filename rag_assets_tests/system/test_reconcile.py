@@ -202,7 +202,7 @@ def test_an_emergency_puts_the_last_good_snapshot_back_pins_it_and_then_repairs(
     first = bench.live
     bench.write(NAMES[0], suffix=" The zyxomma is a dragonfly.")
     assert bench.reconcile().converged
-    shutil.rmtree(bench.corpus.store.indexes / bench.live.dense)
+    shutil.rmtree(bench.corpus.store.indexes.fetch(bench.live.dense))
     assert types(decide(bench.corpus, "search-ready").issues)["snapshot_damaged"] == 1
     done = bench.reconcile(mode="emergency")
     assert done.rolled_back_to == first.number and bench.live.pinned and bench.live.content == first.content
@@ -217,7 +217,7 @@ def test_an_emergency_puts_the_last_good_snapshot_back_pins_it_and_then_repairs(
 
 
 def test_a_pipeline_asks_for_what_it_needs_and_no_more(bench):
-    shutil.rmtree(bench.corpus.store.indexes / bench.live.dense)
+    shutil.rmtree(bench.corpus.store.indexes.fetch(bench.live.dense))
     issues = types(decide(bench.corpus, "search-ready", pipeline="bm25").issues)
     assert "dense_index_damaged" not in issues
     assert "dense_index_damaged" in types(decide(bench.corpus, "search-ready", pipeline="basic").issues)

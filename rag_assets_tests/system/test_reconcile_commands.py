@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from resources.reconciliation.history import NAME
+from resources.reconciliation.history import PATH
 from resources.store.lance_store import LanceStore
 
 
@@ -52,7 +52,7 @@ def test_a_day_with_reconcile(project, documents, configured):
     history = project.run("reconcile", "history", "--json")
     assert [entry["number"] for entry in history.json["entries"]] == [1]
     assert project.run("reconcile", "history", "--verify").code == 0
-    file = LanceStore(project.home / "corpora" / "default", "default").reconciliation / NAME
+    file = LanceStore(project.home / "corpora" / "default", "default").folder / PATH
     file.write_text(file.read_text().replace('"success": true', '"success": false'))
     broken = project.run("reconcile", "history", "--verify")
     assert broken.code == 1 and "line 1 of" in broken.err and "is broken" in broken.err

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from resources.store.files import LocalFiles
 from resources.store.snapshots import Snapshots
 
 
@@ -53,7 +54,7 @@ def test_a_day(project, documents, corpus):
     seen = ensure(project, "--validate-only")
     assert seen.code == 1
     assert {issue["type"] for issue in seen.json["issues"]} >= {"source_changed", "missing_documents", "source_deleted"}
-    assert Snapshots(corpus / "snapshots", "default").numbers() == [1], "looking changes nothing"
+    assert Snapshots(LocalFiles(corpus), "default").numbers() == [1], "looking changes nothing"
     fixed = ensure(project, "--auto-fix")
     assert fixed.code == 0, fixed.err
     after = rows(table)
@@ -73,10 +74,10 @@ def test_a_day(project, documents, corpus):
     assert all(hit["document_id"] != "folder:assert.txt" for hit in hidden.json["hits"]), (
         "hidden before anything is rebuilt"
     )
-    live = Snapshots(corpus / "snapshots", "default").live()
+    live = Snapshots(LocalFiles(corpus), "default").live()
     assert live is not None and live.kind == "removal" and live.removed_documents == ("folder:assert.txt",)
     assert ensure(project, "--auto-fix").code == 0
-    live = Snapshots(corpus / "snapshots", "default").live()
+    live = Snapshots(LocalFiles(corpus), "default").live()
     assert live is not None and live.removed_documents == () and live.counts["documents"] == 11
 
 
@@ -104,7 +105,7 @@ def test_rows_lost_everywhere_are_embedded_again(project, documents, corpus):
     kept = whole.filter(pc.invert(pc.is_in(whole["chunk_id"], pa.array(lost))))
     lance.write_dataset(kept, table, mode="overwrite")
     manifest = corpus / "snapshots" / "00000001.json"
-    live = Snapshots(corpus / "snapshots", "default").live()
+    live = Snapshots(LocalFiles(corpus), "default").live()
     assert live is not None
     damaged = live.model_copy(update={"embeddings_version": lance.dataset(table).version})
     manifest.write_text(damaged.model_dump_json())

@@ -7,6 +7,7 @@ then its receipt says what is pending. Not here: keeping erased documents from c
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -23,11 +24,11 @@ from resources.materialisation.base import writing_by_hand
 from resources.materialisation.candidate import candidate_manifest
 from resources.materialisation.snapshot import retain
 from resources.reconciliation import history
-from resources.reconciliation.memory import remembering
+from resources.reconciliation.memory import Memory, remember
 from resources.reconciliation.observe import SystemState
-from resources.reconciliation.suppression import hashed, suppress
+from resources.reconciliation.suppression import RECEIPTS, hashed
+from resources.reconciliation.suppression import suppress as keep_away
 from resources.retrieval.snapshot import served_documents
-from resources.store.files import write_atomically
 from resources.store.snapshots import Manifest, now
 from resources.store.tables import CHUNKS, DOCUMENTS, QUARANTINE, Table
 from resources.store.writer import CorpusWriter
@@ -49,6 +50,11 @@ class Receipt:
     retired_snapshots: tuple[int, ...] = ()
 
     @property
+    def path(self) -> str:
+        """Where it lies among the corpus's files."""
+        return f"{RECEIPTS}/{self.id}.json"
+
+    @property
     def is_complete(self) -> bool:
         """Whether nothing is pending."""
         return all(self.places.values())
@@ -63,7 +69,7 @@ def erase(corpus: Corpus, document_ids: Sequence[str], reason: str) -> Receipt:
     ids = sorted(set(document_ids))
     with writing_by_hand(corpus) as writer:
         receipt = _begin(corpus, ids, reason)
-        suppress(corpus.store, ids)
+        keep_away(corpus.store, ids)
         writer.remove_documents(ids)
         receipt = _done(corpus, receipt, "live")
         _delete_rows(corpus, writer, ids)
@@ -99,9 +105,8 @@ def _begin(corpus: Corpus, ids: list[str], reason: str) -> Receipt:
     """Write the receipt before anything is done, or go on with the one that was not finished."""
     hashes = tuple(sorted(map(hashed, ids)))
     receipt = Receipt(digest("erasure", *hashes)[:12], corpus.name, reason, now(), hashes, dict.fromkeys(PLACES))
-    path = corpus.store.erasures / f"{receipt.id}.json"
-    if path.is_file():
-        before = Receipt(**json.loads(path.read_bytes()))
+    with suppress(FileNotFoundError):
+        before = Receipt(**json.loads(corpus.store.files.read(receipt.path)))
         receipt = replace(receipt, asked=before.asked, retired_snapshots=tuple(before.retired_snapshots))
     entry = {"kind": "erasure asked", "at": now(), "receipt": receipt.id, "documents": len(ids), "reason": reason}
     history.append(corpus.store, entry)
@@ -113,9 +118,7 @@ def _done(corpus: Corpus, receipt: Receipt, place: str) -> Receipt:
 
 
 def _written(corpus: Corpus, receipt: Receipt) -> Receipt:
-    folder = corpus.store.erasures
-    folder.mkdir(exist_ok=True)
-    write_atomically(folder / f"{receipt.id}.json", json.dumps(asdict(receipt), indent=1))
+    corpus.store.files.write(receipt.path, json.dumps(asdict(receipt), indent=1).encode())
     return receipt
 
 
@@ -154,7 +157,8 @@ def _same_texts(state: SystemState, live: Manifest, ids: list[str]) -> bool:
 
 def _rebuild_indexes(corpus: Corpus, state: SystemState) -> None:
     """Build both indexes from nothing: a generation that grew out of older ones shares their files."""
-    scratch, indexes, wanted = corpus.store.indexes / SCRATCH, corpus.store.indexes, state.indexable
+    indexes, wanted = corpus.store.indexes, state.indexable
+    scratch = indexes.local / SCRATCH
     if scratch.exists():
         shutil.rmtree(scratch)
     dense = build_dense(
@@ -167,10 +171,11 @@ def _rebuild_indexes(corpus: Corpus, state: SystemState) -> None:
     )
     bm25 = build_bm25(scratch, wanted, partial(_fetch, corpus, CHUNKS, ("chunk_id", "heading", "text")), previous=None)
     for built in (dense, bm25):
-        final = indexes / built.name
+        final = indexes.local / built.name
         if final.exists():
             final.rename(scratch / f"replaced-{built.name}")
         built.rename(final)
+        indexes.keep(built.name)
     shutil.rmtree(scratch)
 
 
@@ -193,19 +198,23 @@ def _publish(corpus: Corpus, writer: CorpusWriter, ids: list[str]) -> Manifest |
 
 def _forget_confirmed(corpus: Corpus, ids: list[str]) -> None:
     """Take the ids out of the removals that a person confirmed: they are not asked for again."""
-    with remembering(corpus.store) as memory:
+
+    def change(memory: Memory) -> None:
         for source, confirmed in memory.confirmed.items():
             memory.confirmed[source] = [one for one in confirmed if one not in ids]
+
+    remember(corpus.store, change)
 
 
 def _clear_folders(corpus: Corpus, live: Manifest | None) -> None:
     """Delete reports, generations that live does not name, originals without a row, and other models' tables."""
     store = corpus.store
     kept = {live.dense, live.bm25} if live is not None else set()
-    for folder in (*store.reports.glob("*"), *store.indexes.glob("*-*")):
-        if folder.is_dir() and folder.name not in kept:
-            shutil.rmtree(folder)
+    for folders in (store.reports, store.indexes):
+        for name in folders.names():
+            if name not in kept:
+                folders.delete(name)
     originals.clear(corpus, store.rows(DOCUMENTS, ("content_hash",))["content_hash"].to_pylist())
-    for folder in (store.erasures.parent / "token_embeddings").glob("*.lance"):
-        if f"token_embeddings/{folder.stem}" != corpus.embeddings.name:
-            shutil.rmtree(folder)
+    for table in store.tables():
+        if table.startswith("token_embeddings/") and table != corpus.embeddings.name:
+            store.drop(table)

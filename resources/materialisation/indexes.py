@@ -27,7 +27,7 @@ def make_dense(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     wanted = _embedded(state)
     with track("dense index", wanted.num_rows) as progress:
         path = build_dense(
-            corpus.store.indexes,
+            corpus.store.indexes.local,
             wanted,
             partial(_fetch, corpus, corpus.embeddings, ("chunk_id", "pooled")),
             fingerprint=corpus.model.fingerprint,
@@ -35,7 +35,7 @@ def make_dense(corpus: Corpus, writer: CorpusWriter) -> Materialised:
             previous=_previous(state, "dense"),
             progress=lambda done, _: progress.advance(done - progress.done),
         )
-    return _materialised(path)
+    return _kept(corpus, path)
 
 
 def make_bm25(corpus: Corpus, writer: CorpusWriter) -> Materialised:
@@ -44,13 +44,13 @@ def make_bm25(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     wanted = _embedded(state)
     with track("BM25 index", wanted.num_rows) as progress:
         path = build_bm25(
-            corpus.store.indexes,
+            corpus.store.indexes.local,
             wanted,
             partial(_fetch, corpus, CHUNKS, ("chunk_id", "heading", "text")),
             previous=_previous(state, "bm25"),
             progress=lambda done, _: progress.advance(done - progress.done),
         )
-    return _materialised(path)
+    return _kept(corpus, path)
 
 
 def _embedded(state: SystemState) -> pa.Table:
@@ -72,7 +72,8 @@ def _fetch(corpus: Corpus, table: Table, columns: tuple[str, ...], chunk_ids: li
     return corpus.store.batches(table, columns, keys=chunk_ids)
 
 
-def _materialised(path: Path) -> Materialised:
+def _kept(corpus: Corpus, path: Path) -> Materialised:
+    corpus.store.indexes.keep(path.name)
     manifest = read_manifest(path)
     size = sum(record.bytes for record in manifest.files.values())
     written = sum((path / file).stat().st_size for file in manifest.files if (path / file).stat().st_nlink == 1)

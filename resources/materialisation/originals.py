@@ -4,29 +4,23 @@ A row's `content_hash` names its file. What no row refers to any more is cleared
 """
 
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from resources.corpus import Corpus
 from resources.identity import digest
-from resources.store.files import write_bytes_atomically
+
+FOLDER = "originals"
 
 
 def keep(corpus: Corpus, data: bytes) -> None:
     """Write a document's bytes down, unless they are there."""
-    path = _path(corpus, digest(data))
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(path, data)
+    content_hash = digest(data)
+    corpus.store.files.create(f"{FOLDER}/{content_hash[:2]}/{content_hash}", data)
 
 
 def clear(corpus: Corpus, content_hashes: Collection[str | None]) -> None:
     """Delete the originals that no row refers to."""
-    if corpus.store.originals.is_dir():
-        wanted = set(content_hashes)
-        for path in corpus.store.originals.glob("*/*"):
-            if path.name not in wanted and not path.name.startswith("."):
-                path.unlink(missing_ok=True)
-
-
-def _path(corpus: Corpus, content_hash: str) -> Path:
-    return corpus.store.originals / content_hash[:2] / content_hash
+    wanted, files = set(content_hashes), corpus.store.files
+    for path in files.list(FOLDER):
+        if PurePosixPath(path).name not in wanted:
+            files.delete(path)

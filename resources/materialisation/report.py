@@ -34,6 +34,7 @@ def make_report(corpus: Corpus, writer: CorpusWriter) -> Materialised:
         view = open_candidate(corpus, state, writer.run)
         evaluation = evaluate_view(corpus, view, questions(corpus, state), corpus.settings.evaluation.pipelines)
         write_report(evaluation, folder, live=_live_evaluation(corpus, state))
+        corpus.store.reports.keep(folder.name)
     made = read_evaluation(folder)
     shown: dict[str, MetricValue] = {
         "queries": made.queries,
@@ -101,7 +102,7 @@ def _live_evaluation(corpus: Corpus, state: SystemState) -> Evaluation | None:
     live = state.live
     if live is None or live.report is None or not state.report_exists(live.report):
         return None
-    return read_evaluation(corpus.store.reports / live.report)
+    return read_evaluation(corpus.store.reports.fetch(live.report))
 
 
 def read_candidate_report(corpus: Corpus, state: SystemState) -> Evaluation:

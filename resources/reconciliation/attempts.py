@@ -12,7 +12,7 @@ from resources.corpus import Corpus
 from resources.identity import shard_of
 from resources.policy import RetrySettings
 from resources.reconciliation.drift import DriftIssue, Severity, holds
-from resources.reconciliation.memory import Attempt, Incident, now, remembering
+from resources.reconciliation.memory import Attempt, Incident, Memory, now, remember
 from resources.reconciliation.observe import SystemState
 
 
@@ -37,8 +37,10 @@ def backoff(corpus: str, key: str, attempts: int, retries: RetrySettings) -> tim
 def record_attempt(corpus: Corpus, issues: Iterable[DriftIssue], at: datetime | None = None) -> None:
     """Note, before a repair of these issues starts, that it does; so an attempt that is killed counts too."""
     at, retries = at or now(), corpus.settings.retries
-    with remembering(corpus.store) as memory:
-        for issue in issues:
+    started = list(issues)
+
+    def change(memory: Memory) -> None:
+        for issue in started:
             before = memory.attempts.get(issue.key)
             goes_on = before is not None and issue.affected >= before.least
             count = (before.attempts if before is not None and goes_on else 0) + 1
@@ -50,14 +52,20 @@ def record_attempt(corpus: Corpus, issues: Iterable[DriftIssue], at: datetime | 
                 next=until,
             )
 
+    remember(corpus.store, change)
+
 
 def record_failure(corpus: Corpus, issues: Iterable[DriftIssue], at: datetime | None = None) -> None:
     """Let the waiting begin now, after an attempt at these issues failed."""
     at, retries = at or now(), corpus.settings.retries
-    with remembering(corpus.store) as memory:
-        for issue in issues:
+    failed = list(issues)
+
+    def change(memory: Memory) -> None:
+        for issue in failed:
             if (one := memory.attempts.get(issue.key)) is not None:
                 one.next = at + backoff(corpus.name, issue.key, one.attempts, retries)
+
+    remember(corpus.store, change)
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,8 @@ def record_look(
     Over are: attempts at issues that are gone, an approval once the state holds, confirmed removals that are done.
     """
     at, found = at or now(), {issue.key: issue for issue in active}
-    with remembering(corpus.store) as memory:
+
+    def change(memory: Memory) -> Changes:
         memory.attempts = {key: one for key, one in memory.attempts.items() if key in found}
         if holds(found.values()):
             memory.approval = None
@@ -102,3 +111,5 @@ def record_look(
                 if known is None or (waits and not known.waits):
                     appeared.append((issue, incident))
         return Changes(tuple(appeared), tuple(before.items()))
+
+    return remember(corpus.store, change)

@@ -9,7 +9,7 @@ from resources.corpus import Corpus
 from resources.errors import RagAssetsError
 from resources.identity import digest
 from resources.reconciliation.drift import DriftIssue
-from resources.reconciliation.memory import Approval, Memory, Pause, now, remembering
+from resources.reconciliation.memory import Approval, Memory, Pause, now, remember
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.plan import Plan
 
@@ -53,20 +53,29 @@ def approve(corpus: Corpus, plan: Plan) -> None:
     given = Approval(
         plan=plan.id, desired=desired_state(corpus), chunks=plan.chunks, cost=cost_of(corpus, plan), since=now()
     )
-    with remembering(corpus.store) as memory:
+
+    def change(memory: Memory) -> None:
         memory.approval = given
+
+    remember(corpus.store, change)
 
 
 def pause(corpus: Corpus, reason: str = "") -> None:
     """Leave the corpus alone, removals excepted, until `resume`."""
-    with remembering(corpus.store) as memory:
+
+    def change(memory: Memory) -> None:
         memory.paused = memory.paused or Pause(since=now(), reason=reason)
+
+    remember(corpus.store, change)
 
 
 def resume(corpus: Corpus) -> None:
     """Repair the corpus again."""
-    with remembering(corpus.store) as memory:
+
+    def change(memory: Memory) -> None:
         memory.paused = None
+
+    remember(corpus.store, change)
 
 
 def is_acknowledged(memory: Memory, issue: DriftIssue, today: date) -> bool:
@@ -78,9 +87,12 @@ def is_acknowledged(memory: Memory, issue: DriftIssue, today: date) -> bool:
 def acknowledge(corpus: Corpus, drift: str, until: date) -> None:
     """Leave a type of drift alone, and unreported, until the end of that day (UTC)."""
     today = now().date()
-    with remembering(corpus.store) as memory:
+
+    def change(memory: Memory) -> None:
         kept = {name: day for name, day in memory.acknowledged.items() if day >= today}
         memory.acknowledged = kept | {drift: until}
+
+    remember(corpus.store, change)
 
 
 def confirm_removals(corpus: Corpus, source: str) -> list[str]:
@@ -89,7 +101,10 @@ def confirm_removals(corpus: Corpus, source: str) -> list[str]:
     if source not in held:
         waiting = ", ".join(sorted(held)) or "none"
         raise RagAssetsError(f"corpus {corpus.name}: no removals of source {source!r} are held; held: {waiting}")
-    with remembering(corpus.store) as memory:
+
+    def change(memory: Memory) -> None:
         known = memory.confirmed.get(source, [])
         memory.confirmed[source] = sorted({*known, *held[source]})
+
+    remember(corpus.store, change)
     return held[source]

@@ -11,11 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from resources.corpus import Corpus
-from resources.errors import StoreError
 from resources.store.base import CorpusStore
-from resources.store.files import write_atomically
 
-NAME = "agreed.json"
+PATH = "reconciliation/agreed.json"
 RESOLUTION = 0.05
 """An agreement is written down again after this share of `freshness.warn`, so that looking costs no write."""
 CLOCK_SLACK = timedelta(minutes=1)
@@ -38,15 +36,10 @@ class Freshness:
 
 def agreed_at(store: CorpusStore, now: datetime) -> datetime | None:
     """Return when the corpus was last known to agree with its sources; None when nobody knows."""
-    path = store.reconciliation / NAME
     try:
-        since = datetime.fromisoformat(json.loads(path.read_text("utf-8"))["at"])
-    except FileNotFoundError:
+        since = datetime.fromisoformat(json.loads(store.files.read(PATH))["at"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    except (ValueError, KeyError, TypeError):
-        return None
-    except OSError as error:
-        raise StoreError(f"corpus {store.corpus}: {path} cannot be read: {error.strerror}") from error
     return since if since.tzinfo and since <= now + CLOCK_SLACK else None
 
 
@@ -56,12 +49,7 @@ def record_agreement(corpus: Corpus, now: datetime | None = None) -> None:
     since = agreed_at(corpus.store, now)
     if since is not None and now - since < corpus.settings.freshness.warn * RESOLUTION:
         return
-    folder = corpus.store.reconciliation
-    try:
-        folder.mkdir(exist_ok=True)
-        write_atomically(folder / NAME, json.dumps({"at": now.isoformat()}))
-    except OSError as error:
-        raise StoreError(f"corpus {corpus.name}: {folder} cannot be written: {error.strerror}") from error
+    corpus.store.files.write(PATH, json.dumps({"at": now.isoformat()}).encode())
 
 
 def freshness(corpus: Corpus, now: datetime | None = None) -> Freshness:

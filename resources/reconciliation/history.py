@@ -1,26 +1,23 @@
 """The history of a corpus's reconciliations: JSON lines, only ever appended, each carrying the hash of the one before.
 
-A changed, dropped or inserted line breaks the chain. A line that a crash cut short has no end and was never part of
-it; the next append removes it. The newest hash is also kept in the memory, so that lines missing at the end are
-noticed as long as that is there.
+A changed, dropped or inserted line breaks the chain. A line without an end was never part of it; the next append
+removes it. The newest hash is also kept in the memory, so that lines missing at the end are noticed as long as that is
+there.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any
 
-from resources.errors import StoreError
 from resources.identity import digest
-from resources.reconciliation.memory import Head, read_memory, remembering
+from resources.reconciliation.memory import Head, Memory, read_memory, remember
 from resources.reconciliation.rates import LAST_RUNS, Measured, Rates, measured_rates
 from resources.store.base import CorpusStore
 
-NAME = "history.jsonl"
+PATH = "reconciliation/history.jsonl"
 FIRST = "0" * 32
-BLOCK = 1 << 16
 
 Entry = dict[str, Any]
 
@@ -36,52 +33,41 @@ class Verification:
 
 def append(store: CorpusStore, entry: Mapping[str, Any]) -> Entry:
     """Add an entry, durably, and return it with its number and hash."""
-    with remembering(store) as memory:
-        path = store.reconciliation / NAME
-        path.touch()
-        with path.open("r+b") as file:
-            number, previous = _link(next(_lines_backwards(file), b""), memory.history)
-            body = {**entry, "number": number + 1, "previous": previous}
-            body["hash"] = _hash(body)
-            file.truncate(_end_of_last_line(file))
-            file.seek(0, os.SEEK_END)
-            file.write(json.dumps(body, ensure_ascii=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        memory.history = Head(number=body["number"], hash=body["hash"])
-    return body
+    store.create()
+    head, appended = read_memory(store).history, []
+
+    def change(content: bytes | None) -> bytes:
+        before = _whole_lines(content or b"")
+        number, previous = _link(next(_backwards(before), b""), head)
+        body = {**entry, "number": number + 1, "previous": previous}
+        body["hash"] = _hash(body)
+        appended.append(body)
+        return before + json.dumps(body, ensure_ascii=False).encode() + b"\n"
+
+    store.files.update(PATH, change)
+    remember(store, lambda memory: _note(memory, appended[-1]))
+    return appended[-1]
 
 
 def read_backwards(store: CorpusStore) -> Iterator[Entry]:
     """Yield the entries, newest first; a line that cannot be read is left out (`verify` names it)."""
-    path = store.reconciliation / NAME
-    try:
-        with path.open("rb") as file:
-            for line in _lines_backwards(file):
-                if (entry := _parse(line)) is not None:
-                    yield entry
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StoreError(f"corpus {store.corpus}: {path} cannot be read: {error.strerror}") from error
+    for line in _backwards(_whole_lines(_read(store))):
+        if (entry := _parse(line)) is not None:
+            yield entry
 
 
 def verify(store: CorpusStore) -> Verification:
     """Walk the whole chain."""
-    path, head = store.reconciliation / NAME, read_memory(store).history
+    head = read_memory(store).history
     number, previous = 0, FIRST
-    if path.exists():
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                number += 1
-                entry = _parse(line)
-                if problem := _problem(entry, number, previous):
-                    return Verification(number, number, problem)
-                previous = str(entry["hash"]) if entry else previous
-                if head is not None and number == head.number and previous != head.hash:
-                    return Verification(number, number, "it is not the line that was written under this number")
+    for line in _whole_lines(_read(store)).splitlines():
+        number += 1
+        entry = _parse(line)
+        if problem := _problem(entry, number, previous):
+            return Verification(number, number, problem)
+        previous = str(entry["hash"]) if entry else previous
+        if head is not None and number == head.number and previous != head.hash:
+            return Verification(number, number, "it is not the line that was written under this number")
     if head is not None and number < head.number:
         return Verification(number, number + 1, f"it is missing: {head.number} lines were written")
     return Verification(number)
@@ -130,27 +116,28 @@ def _parse(line: bytes) -> Entry | None:
     return entry if isinstance(entry, dict) else None
 
 
-def _end_of_last_line(file: BinaryIO) -> int:
-    """Return where the last complete line ends."""
-    end = file.seek(0, os.SEEK_END)
-    while end:
-        start = max(0, end - BLOCK)
-        file.seek(start)
-        at = file.read(end - start).rfind(b"\n")
-        if at >= 0:
-            return start + at + 1
-        end = start
-    return 0
+def _note(memory: Memory, entry: Entry) -> None:
+    """Remember the newest line; another process may have noted a newer one."""
+    if memory.history is None or memory.history.number < entry["number"]:
+        memory.history = Head(number=entry["number"], hash=entry["hash"])
 
 
-def _lines_backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the complete lines, last first, reading no more of the file than is asked for."""
-    position, rest = _end_of_last_line(file), b""
-    while position:
-        start = max(0, position - BLOCK)
-        file.seek(start)
-        first, *lines = (file.read(position - start) + rest).split(b"\n")
-        yield from (line for line in reversed(lines) if line)
-        position, rest = start, first
-    if rest:
-        yield rest
+def _read(store: CorpusStore) -> bytes:
+    try:
+        return store.files.read(PATH)
+    except FileNotFoundError:
+        return b""
+
+
+def _whole_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _backwards(lines: bytes) -> Iterator[bytes]:
+    """Yield the lines that hold anything, last first, cutting no more than are asked for."""
+    end = len(lines) - 1
+    while end > 0:
+        start = lines.rfind(b"\n", 0, end) + 1
+        if start < end:
+            yield lines[start:end]
+        end = start - 1

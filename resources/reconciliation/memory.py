@@ -5,20 +5,18 @@ Losing it costs work, or asks a person again; it is never believed about what th
 process at a time. Not here: what follows from it (`decision`).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
 import structlog
-from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from resources.errors import StoreError
 from resources.store.base import CorpusStore
-from resources.store.files import write_atomically
 
-NAME = "memory.json"
-LOCK = ".lock"
+PATH = "reconciliation/memory.json"
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -84,30 +82,34 @@ def now() -> datetime:
 
 def read_memory(store: CorpusStore) -> Memory:
     """Return what is remembered; nothing when there is no memory, or it cannot be understood (said in the log)."""
-    path = store.reconciliation / NAME
     try:
-        return Memory.model_validate_json(path.read_bytes())
+        return _understood(store, store.files.read(PATH))
     except FileNotFoundError:
         return Memory()
-    except ValidationError:
-        log.warning("what was remembered cannot be read, and counts as forgotten", corpus=store.corpus, file=str(path))
-        return Memory()
-    except OSError as error:
-        raise StoreError(f"corpus {store.corpus}: {path} cannot be read: {error.strerror}") from error
 
 
-@contextmanager
-def remembering(store: CorpusStore) -> Iterator[Memory]:
-    """Yield the memory to be changed, for one process at a time, and write it down at the end if it did change."""
+def remember(store: CorpusStore, change: Callable[[Memory], T]) -> T:
+    """Change what is remembered, no other change in between, and return what `change` does.
+
+    `change` may be called more than once, each time with a memory as it is then.
+    """
     store.create()
-    folder = store.reconciliation
+    results = []
+
+    def changed(content: bytes | None) -> bytes | None:
+        memory = _understood(store, content) if content is not None else Memory()
+        before = memory.model_copy(deep=True)
+        results.append(change(memory))
+        return memory.model_dump_json(indent=1).encode() if memory != before else None
+
+    store.files.update(PATH, changed)
+    return results[-1]
+
+
+def _understood(store: CorpusStore, content: bytes) -> Memory:
     try:
-        folder.mkdir(exist_ok=True)
-        with FileLock(folder / LOCK):
-            memory = read_memory(store)
-            before = memory.model_dump_json()
-            yield memory
-            if memory.model_dump_json() != before:
-                write_atomically(folder / NAME, memory.model_dump_json(indent=1))
-    except OSError as error:
-        raise StoreError(f"corpus {store.corpus}: {folder} cannot be written: {error.strerror or error}") from error
+        return Memory.model_validate_json(content)
+    except ValidationError:
+        place = store.files.where(PATH)
+        log.warning("what was remembered cannot be read, and counts as forgotten", corpus=store.corpus, file=place)
+        return Memory()

@@ -298,12 +298,12 @@ class SystemState:
     def _observe_index(self, kind: str) -> IndexState:
         wanted = self._indexable
         plan = partial(plan_index, self.corpus, kind)
-        live = self.corpus.store.indexes / getattr(self.live, kind) if self.live is not None else None
+        live = self.corpus.store.indexes.fetch(getattr(self.live, kind)) if self.live is not None else None
         found = _look_at(live, wanted, plan(wanted.rows.slice(0, 0))) if live is not None else None
         if found is not None and not found.diff.ids:
             return found
         if not wanted.rows["checksum"].null_count:
-            built = self.corpus.store.indexes / plan(wanted.rows).name
+            built = self.corpus.store.indexes.fetch(plan(wanted.rows).name)
             if built.exists() and built != live:
                 return _look_at(built, wanted, plan(wanted.rows))
         return found or IndexState(None, nothing_indexed(wanted))
@@ -343,7 +343,7 @@ class SystemState:
         problems = [one for one in (self._live_manifest_problem, self.live_damage) if one]
         if self.live is not None:
             for kind in KINDS:
-                path = self.corpus.store.indexes / getattr(self.live, kind)
+                path = self.corpus.store.indexes.fetch(getattr(self.live, kind))
                 try:
                     generation.require_whole(path, generation.read_manifest(path))
                 except IndexDamagedError as error:
@@ -352,7 +352,7 @@ class SystemState:
 
     def report_exists(self, report: str) -> bool:
         """Whether an evaluation report is still there."""
-        return (self.corpus.store.reports / report / "report.json").is_file()
+        return (self.corpus.store.reports.fetch(report) / "report.json").is_file()
 
 
 def plan_index(corpus: Corpus, kind: str, wanted: pa.Table) -> generation.Manifest:

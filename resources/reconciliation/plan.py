@@ -265,7 +265,9 @@ def _index_bytes(state: SystemState) -> int:
     """Return what a chunk takes in both indexes, by the ones that live has; 4 bytes a dimension without any."""
     if state.live is not None:
         try:
-            manifests = [read_manifest(state.corpus.store.indexes / one) for one in (state.live.dense, state.live.bm25)]
+            manifests = [
+                read_manifest(state.corpus.store.indexes.fetch(one)) for one in (state.live.dense, state.live.bm25)
+            ]
             sizes = [sum(file.bytes for file in one.files.values()) / max(1, one.count) for one in manifests]
             return round(sum(sizes))
         except IndexDamagedError:

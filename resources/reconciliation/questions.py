@@ -30,8 +30,8 @@ def report_folder(corpus: Corpus, state: SystemState) -> Path:
     live = state.live
     names = [_report_name(corpus, state, asked) for asked in _question_sets(corpus, state)]
     if live is not None and live.report in names and live.content == state.content and state.report_exists(live.report):
-        return corpus.store.reports / live.report
-    return corpus.store.reports / names[0]
+        return corpus.store.reports.fetch(live.report)
+    return corpus.store.reports.fetch(names[0])
 
 
 def _report_name(corpus: Corpus, state: SystemState, asked: Sequence[JudgedQuery]) -> str:

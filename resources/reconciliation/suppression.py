@@ -6,6 +6,7 @@ Unlike the memory, losing this list is no loss of work: an erased document that 
 
 import json
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,12 +15,12 @@ from resources.errors import StoreError
 from resources.identity import digest
 from resources.reconciliation.drift import DriftIssue, Severity, issue, validator
 from resources.store.base import CorpusStore
-from resources.store.files import write_atomically
 
 if TYPE_CHECKING:
     from resources.reconciliation.observe import SystemState
 
-NAME = "suppressed.json"
+PATH = "reconciliation/suppressed.json"
+RECEIPTS = "erasures"
 
 
 def hashed(document_id: str) -> str:
@@ -29,24 +30,31 @@ def hashed(document_id: str) -> str:
 
 def read_suppressed(store: CorpusStore) -> frozenset[str]:
     """Return the hashes; StoreError when the list is there and cannot be read."""
-    path = store.reconciliation / NAME
     try:
-        return frozenset(json.loads(path.read_bytes()))
+        return _understood(store, store.files.read(PATH))
     except FileNotFoundError:
         return frozenset()
-    except (OSError, ValueError, TypeError) as error:
-        raise StoreError(
-            f"corpus {store.corpus}: {path} says which documents were erased, and cannot be read ({error}); restore it"
-        ) from error
 
 
 def suppress(store: CorpusStore, document_ids: list[str]) -> None:
-    """Add documents to the list. To be called with the lease in hand."""
-    before = read_suppressed(store)
-    after = before.union(map(hashed, document_ids))
-    if after != before:
-        store.reconciliation.mkdir(exist_ok=True)
-        write_atomically(store.reconciliation / NAME, json.dumps(sorted(after), indent=1))
+    """Add documents to the list."""
+
+    def change(content: bytes | None) -> bytes | None:
+        before = _understood(store, content) if content is not None else frozenset()
+        after = before.union(map(hashed, document_ids))
+        return json.dumps(sorted(after), indent=1).encode() if after != before else None
+
+    store.files.update(PATH, change)
+
+
+def _understood(store: CorpusStore, content: bytes) -> frozenset[str]:
+    try:
+        return frozenset(json.loads(content))
+    except (ValueError, TypeError) as error:
+        path = store.files.where(PATH)
+        raise StoreError(
+            f"corpus {store.corpus}: {path} says which documents were erased, and cannot be read ({error}); restore it"
+        ) from error
 
 
 def without_suppressed(store: CorpusStore, listing: pa.Table) -> pa.Table:
@@ -59,12 +67,13 @@ def without_suppressed(store: CorpusStore, listing: pa.Table) -> pa.Table:
 
 @validator("snapshot")
 def _erasures(state: "SystemState") -> Iterator[DriftIssue]:
-    receipts = sorted(state.corpus.store.erasures.glob("*.json"))
+    files = state.corpus.store.files
+    receipts = [(PurePosixPath(path).stem, files.read(path)) for path in files.list(RECEIPTS)]
     yield from issue(
         "erasure_pending",
         Severity.HIGH,
         "both",
-        [one.stem for one in receipts if not _is_complete(one.read_bytes())],
+        [receipt for receipt, content in receipts if not _is_complete(content)],
         "run the same erase again",
         "{n} erasures did not end; the documents are hidden, and files still hold them",
     )

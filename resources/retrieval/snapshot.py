@@ -46,12 +46,12 @@ class SnapshotView:
     @cached_property
     def dense(self) -> DenseIndex:
         """The FAISS generation, without the removed documents."""
-        return DenseIndex.open(self.store.indexes / self.manifest.dense, self.manifest.removed_documents)
+        return DenseIndex.open(self.store.indexes.fetch(self.manifest.dense), self.manifest.removed_documents)
 
     @cached_property
     def bm25(self) -> Bm25Index:
         """The tantivy generation, without the removed documents."""
-        return Bm25Index.open(self.store.indexes / self.manifest.bm25, self.manifest.removed_documents)
+        return Bm25Index.open(self.store.indexes.fetch(self.manifest.bm25), self.manifest.removed_documents)
 
     def chunks(self, chunk_ids: Sequence[str]) -> dict[str, ChunkRow]:
         """Return the chunks by id."""

@@ -4,13 +4,15 @@ Reading never needs a lease; every write goes through a `CorpusWriter`, which `r
 the lease. Versions are the store's own numbers: None means the newest, which is the candidate.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
 from resources.store.damage import Damage
+from resources.store.files import Files
+from resources.store.folders import Folders
 from resources.store.lease import Lease
 from resources.store.snapshots import Snapshots
 from resources.store.tables import Table
@@ -20,32 +22,17 @@ class CorpusStore(Protocol):
     """Tables in and out as Arrow. Every method raises StoreError when the store cannot be read or written."""
 
     corpus: str
+    files: Files
     lease: Lease
     snapshots: Snapshots
-
-    @property
-    def indexes(self) -> Path:
-        """The folder of index generations."""
-        ...
-
-    @property
-    def reports(self) -> Path:
-        """The folder of evaluation reports."""
-        ...
-
-    @property
-    def reconciliation(self) -> Path:
-        """The folder of what reconciliation remembers, and of its history."""
-        ...
+    indexes: Folders
+    """Index generations."""
+    reports: Folders
+    """Evaluation reports."""
 
     @property
     def audits(self) -> Path:
-        """The folder of what audits keep: calibrations of models. Losing it costs work, never correctness."""
-        ...
-
-    @property
-    def originals(self) -> Path:
-        """The folder of documents' bytes as they were fetched, named for their hash."""
+        """A local folder for what audits keep: calibrations of models. Losing it costs work, never correctness."""
         ...
 
     def create(self) -> None:
@@ -102,17 +89,28 @@ class CorpusStore(Protocol):
         """Delete rows by key, in one atomic commit. An empty list deletes nothing."""
         ...
 
-    @property
-    def erasures(self) -> Path:
-        """The folder of the receipts of erasures."""
-        ...
-
     def rewrite(self, table: Table) -> None:
         """Write the rows of a table anew, so that no file of its newest version holds a deleted one."""
         ...
 
     def forget_versions(self, table: Table) -> None:
         """Delete every older version of a table with its files and labels. What reads one of them fails."""
+        ...
+
+    def tables(self) -> list[str]:
+        """Return the names of the tables that are there."""
+        ...
+
+    def drop(self, table: str) -> None:
+        """Delete a table with all its versions, if it is there."""
+        ...
+
+    def mark(self, *, leave_out: Collection[str] = ()) -> str | None:
+        """Return a digest that differs whenever anything was written since, at the price of a listing.
+
+        Left out are the lease, which beats, and the files `leave_out`. None when it cannot be taken, because there is
+        nothing or it is being written to: then only a look can tell. Bits that rot in place escape it.
+        """
         ...
 
     def size(self) -> int:

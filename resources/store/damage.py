@@ -122,7 +122,7 @@ def suspect(corpus: Path, damages: Collection[Damage]) -> None:
     after = before | {f"{one.table}/{one.file}" for one in damages if one.fragment is not None}
     if after != before:
         with suppress(OSError):
-            write_atomically(corpus / SUSPECTS, json.dumps(sorted(after)))
+            write_atomically(corpus / SUSPECTS, json.dumps(sorted(after)).encode())
 
 
 def _problem(path: Path, size: int | None) -> str:

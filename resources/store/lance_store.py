@@ -7,9 +7,10 @@ candidate moves on.
 """
 
 import json
+import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ import pyarrow as pa
 
 from resources.alignment import Ids
 from resources.errors import StoreError, TableDamagedError
+from resources.identity import set_digest
 from resources.store.damage import (
     Damage,
     damaged_fragments,
@@ -31,7 +33,9 @@ from resources.store.damage import (
     read_suspects,
     suspect,
 )
-from resources.store.files import write_atomically
+from resources.store.files import LOCK, Files, LocalFiles
+from resources.store.folders import Folders, LocalFolders
+from resources.store.lease import FOLDER as LEASE
 from resources.store.lease import Lease
 from resources.store.snapshots import Snapshots
 from resources.store.tables import DOCUMENTS, SCHEMA_VERSION, Table
@@ -49,36 +53,19 @@ class LanceStore:
     def __init__(self, folder: Path, corpus: str) -> None:
         self.folder = folder
         self.corpus = corpus
-        self.lease = Lease(folder / "lease", corpus)
-        self.snapshots = Snapshots(folder / "snapshots", corpus)
+        self.files: Files = LocalFiles(folder)
+        self.lease = Lease(self.files, corpus)
+        self.snapshots = Snapshots(self.files, corpus)
+        self.indexes: Folders = LocalFolders(folder / "indexes")
+        self.reports: Folders = LocalFolders(folder / "reports")
         self._by_key: dict[tuple[str, int], _RowsByKey] = {}
         self._lock = threading.Lock()
         if folder.exists():
             self._check_marker()
 
     @property
-    def indexes(self) -> Path:
-        return self.folder / "indexes"
-
-    @property
-    def reports(self) -> Path:
-        return self.folder / "reports"
-
-    @property
-    def reconciliation(self) -> Path:
-        return self.folder / "reconciliation"
-
-    @property
     def audits(self) -> Path:
         return self.folder / "audits"
-
-    @property
-    def originals(self) -> Path:
-        return self.folder / "originals"
-
-    @property
-    def erasures(self) -> Path:
-        return self.folder / "erasures"
 
     def create(self) -> None:
         if not (self.folder / MARKER).exists():
@@ -91,11 +78,7 @@ class LanceStore:
 
     def _mark(self) -> None:
         content = json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION})
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.folder / MARKER, content)
-        except OSError as error:
-            raise StoreError(f"corpus {self.corpus}: cannot create {self.folder}: {error.strerror}") from error
+        self.files.write(MARKER, content.encode())
 
     def _add_columns(self, table: Table) -> None:
         """Give a table of an older schema the columns it lacks, all null; no row is written."""
@@ -289,6 +272,34 @@ class LanceStore:
                 for label in dataset.tags.list():
                     dataset.tags.delete(label)
                 dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+
+    def tables(self) -> list[str]:
+        return sorted(one.relative_to(self.folder).with_suffix("").as_posix() for one in self.folder.rglob("*.lance"))
+
+    def drop(self, table: str) -> None:
+        path = self.folder / f"{table}.lance"
+        if path.is_dir():
+            shutil.rmtree(path)
+
+    def mark(self, *, leave_out: Collection[str] = ()) -> str | None:
+        try:
+            return set_digest(self._marks({LEASE, *leave_out}))
+        except OSError:
+            return None
+
+    def _marks(self, leave_out: Collection[str]) -> Iterator[str]:
+        """Yield a line for each file: name, inode, size, time of the last change of content and of the inode."""
+        out, pending = {str(self.folder / one) for one in leave_out}, [str(self.folder)]
+        while pending:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.path in out or entry.name == LOCK:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    else:
+                        stat = entry.stat(follow_symlinks=False)
+                        yield f"{entry.path}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
 
     def size(self) -> int:
         """Return the bytes the corpus takes on disk."""

@@ -12,18 +12,19 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
 
 import psutil
 import structlog
 
 from resources.errors import LeaseHeldError, LeaseLostError
-from resources.store.files import create_exclusively, write_atomically
+from resources.store.files import Files
 
 TTL = 30.0
 BEAT = 5.0
 POLL = 0.25
+FOLDER = "lease"
 
 log = structlog.get_logger(__name__)
 
@@ -80,15 +81,15 @@ def _is_free(holder: Holder, is_gone: Callable[[Holder], bool]) -> bool:
 class Lease:
     """The lease of one corpus."""
 
-    def __init__(self, folder: Path, corpus: str) -> None:
-        self.folder = folder
+    def __init__(self, files: Files, corpus: str) -> None:
+        self.files = files
         self.corpus = corpus
 
     def holder(self) -> Holder | None:
         """Return the newest holder, released or not; None when nobody ever wrote."""
-        while numbers := [int(file.stem) for file in self.folder.glob("[0-9]*.json")]:
+        while numbers := self._numbers():
             with suppress(FileNotFoundError):  # a newer holder has cleaned it up meanwhile: look again
-                return Holder(**json.loads(self._path(max(numbers)).read_text("utf-8")))
+                return Holder(**json.loads(self.files.read(self._path(max(numbers)))))
         return None
 
     def acquire(self, owner: str, *, wait: float, is_gone: Callable[[Holder], bool] = _never) -> "HeldLease":
@@ -96,7 +97,6 @@ class Lease:
 
         Raises LeaseHeldError that says who holds it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         deadline = time.monotonic() + wait
         seen: tuple[int, int] | None = None
         told = 0
@@ -125,21 +125,33 @@ class Lease:
         """Give the lease back if `owner` holds it. For whoever started a run, after it ended however it ended."""
         current = self.holder()
         if current is not None and current.owner == owner and not current.released:
-            write_atomically(self._path(current.number), json.dumps(asdict(current) | {"released": True}))
+            self.write(replace(current, released=True))
 
     def _take(self, owner: str, number: int) -> "HeldLease | None":
         process = psutil.Process()
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         mine = Holder(number, owner, this_host(), process.pid, process_start(process), since)
-        if not create_exclusively(self._path(number), json.dumps(asdict(mine))):
+        if not self.files.create(self._path(number), _written(mine)):
             return None
-        for older in self.folder.glob("[0-9]*.json"):
-            if int(older.stem) < number:
-                older.unlink(missing_ok=True)
+        for older in self._numbers():
+            if older < number:
+                self.files.delete(self._path(older))
         return HeldLease(self, mine)
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:010d}.json"
+    def write(self, holder: Holder) -> None:
+        """Write down how its holder is."""
+        self.files.write(self._path(holder.number), _written(holder))
+
+    def _numbers(self) -> list[int]:
+        names = [PurePosixPath(path).stem for path in self.files.list(FOLDER)]
+        return [int(name) for name in names if name.isdecimal()]
+
+    def _path(self, number: int) -> str:
+        return f"{FOLDER}/{number:010d}.json"
+
+
+def _written(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder)).encode()
 
 
 class HeldLease:
@@ -178,4 +190,4 @@ class HeldLease:
             current = self.lease.holder()
             if current is None or current.number != self.holder.number or current.released:
                 return
-            write_atomically(self.lease._path(self.holder.number), json.dumps(asdict(self.holder) | {"beat": beat}))
+            self.lease.write(replace(self.holder, beat=beat))

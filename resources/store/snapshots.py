@@ -7,14 +7,16 @@ exclusively: two publishers cannot both succeed, and a crash leaves either the o
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from resources.errors import ManifestDamagedError, NoSnapshotError, StoreError
-from resources.store.files import create_exclusively, sync_folder
+from resources.store.files import Files
 from resources.store.tables import SCHEMA_VERSION
+
+FOLDER = "snapshots"
 
 
 class Manifest(BaseModel):
@@ -49,13 +51,14 @@ class Manifest(BaseModel):
 class Snapshots:
     """The manifests of one corpus."""
 
-    def __init__(self, folder: Path, corpus: str) -> None:
-        self.folder = folder
+    def __init__(self, files: Files, corpus: str) -> None:
+        self.files = files
         self.corpus = corpus
 
     def numbers(self) -> list[int]:
         """Return all snapshot numbers, oldest first."""
-        return sorted(int(file.stem) for file in self.folder.glob("[0-9]*.json")) if self.folder.is_dir() else []
+        names = [PurePosixPath(path).stem for path in self.files.list(FOLDER)]
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def live(self) -> Manifest | None:
         """Return the manifest that queries read, None when nothing was ever published."""
@@ -66,18 +69,15 @@ class Snapshots:
         """Return one manifest; StoreError when it cannot be read, NoSnapshotError when there is none of that number."""
         path = self._path(number)
         try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
+            manifest = Manifest.model_validate_json(self.files.read(path))
         except FileNotFoundError:
             known = ", ".join(str(one) for one in self.numbers()) or "none"
             raise NoSnapshotError(f"corpus {self.corpus} has no snapshot {number}; there are: {known}") from None
-        except OSError as error:
-            raise StoreError(
-                f"corpus {self.corpus}: snapshot manifest {path} cannot be read: {error.strerror}"
-            ) from error
         except ValidationError as error:
             raise ManifestDamagedError(
-                f"corpus {self.corpus}: snapshot manifest {path} is damaged (not a complete manifest). Publish anew: "
-                "rag-assets ensure search-ready --auto-fix; or go back: rag-assets snapshots rollback NUMBER"
+                f"corpus {self.corpus}: manifest {self.files.where(path)} is damaged (not a complete manifest). "
+                "Publish anew: rag-assets ensure search-ready --auto-fix; or go back: "
+                "rag-assets snapshots rollback NUMBER"
             ) from error
         if manifest.schema_version > SCHEMA_VERSION:
             raise StoreError(
@@ -88,8 +88,7 @@ class Snapshots:
 
     def publish(self, manifest: Manifest) -> Manifest:
         """Create the manifest under its number, which must be the next one; StoreError when another run was faster."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not create_exclusively(self._path(manifest.number), manifest.model_dump_json(indent=1)):
+        if not self.files.create(self._path(manifest.number), manifest.model_dump_json(indent=1).encode()):
             raise StoreError(
                 f"corpus {self.corpus}: snapshot {manifest.number} was published by another run meanwhile; run it again"
             )
@@ -99,8 +98,7 @@ class Snapshots:
         """Delete a manifest that is not live; StoreError for the highest number."""
         if number == self.numbers()[-1]:
             raise StoreError(f"corpus {self.corpus}: snapshot {number} is live and cannot be retired")
-        self._path(number).unlink(missing_ok=True)
-        sync_folder(self.folder)
+        self.files.delete(self._path(number))
 
     def remove_documents(self, document_ids: Sequence[str], run: str) -> Manifest | None:
         """Hide documents from every query at once: the same versions under a new number, with more removed ids.
@@ -120,8 +118,8 @@ class Snapshots:
         numbers = self.numbers()
         return manifest.model_copy(update={"number": (numbers[-1] if numbers else 0) + 1, "created": now(), **changes})
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:08d}.json"
+    def _path(self, number: int) -> str:
+        return f"{FOLDER}/{number:08d}.json"
 
 
 def now() -> str:

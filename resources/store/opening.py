@@ -1,0 +1,34 @@
+"""Which store a URL stands for. One line a kind of store; what each needs is imported when it is asked for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from resources.errors import SettingsError
+from resources.store.base import CorpusStore
+
+Open = Callable[[str, str, Path], CorpusStore]
+
+
+def open_store(url: str | None, corpus: str, local: Path) -> CorpusStore:
+    """Open the store of a corpus. `url`: where it is kept, None for the folder `local` itself.
+
+    `local` is the corpus's folder on this machine, for what a remote store keeps a copy of here. Nothing is connected
+    or created yet. SettingsError for a kind of store that there is not.
+    """
+    if url is None:
+        return _open_folder(str(local), corpus, local)
+    scheme = urlsplit(url).scheme
+    if scheme not in KINDS:
+        known = ", ".join(f"{one}://…" if one else "a folder" for one in KINDS)
+        raise SettingsError(f"store: {url!r} is of no kind that is known; there are: {known}")
+    return KINDS[scheme](url, corpus, local)
+
+
+def _open_folder(url: str, corpus: str, local: Path) -> CorpusStore:
+    from resources.store.lance_store import LanceStore
+
+    return LanceStore(local if url == str(local) else Path(url.removeprefix("file://")) / corpus, corpus)
+
+
+KINDS: dict[str, Open] = {"": _open_folder, "file": _open_folder}
