@@ -11,8 +11,10 @@ from pathlib import Path
 
 from benchmarks.data import SEED, collection
 from benchmarks.measure import Row, WrongAnswerError, interleaved
-from resources.parsing.base import READABLE, ParsedDocument, RawDocument, media_type_of, parse
+from resources.parsing.base import READABLE, ParsedDocument, RawDocument
 from resources.parsing.pool import ParserPool, parser_pool
+from resources.parsing.reading import parse
+from resources.parsing.registry import media_type_of
 from resources.parsing.settings import ParsingSettings
 
 ARTICLES = 260

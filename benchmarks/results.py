@@ -6,7 +6,8 @@ import platform
 import subprocess
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,21 @@ def save(folder: Path, rows: Sequence[dict[str, Any]], *, full: bool) -> None:
         "form": "full" if full else "quick",
         "machine": _machine(),
         "load": os.getloadavg(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **_installed()},
         "rows": rows,
     }
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{date.replace(':', '').replace('-', '')}-{body['form']}.json"
     (folder / name).write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _installed() -> dict[str, str]:
+    """Return the versions of the packages that matter, as far as they are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _machine() -> dict[str, Any]:

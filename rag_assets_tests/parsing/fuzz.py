@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resources.parsing.base import READABLE, RawDocument, media_type_of
+from resources.parsing.base import READABLE, RawDocument
 from resources.parsing.pool import parser_pool
+from resources.parsing.registry import media_type_of
 from resources.parsing.settings import ParsingSettings
 
 SETTINGS = ParsingSettings(seconds=20, memory_mb=512)

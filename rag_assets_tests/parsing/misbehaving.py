@@ -7,7 +7,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from resources.parsing.base import Content, HostileError, parser
+from resources.parsing.base import Content, HostileError
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 
 

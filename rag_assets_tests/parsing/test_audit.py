@@ -13,9 +13,11 @@ from resources.parsing.audit import (
     formulas_preserved,
     text_parts,
 )
-from resources.parsing.base import RawDocument, media_type_of, parse
+from resources.parsing.base import RawDocument
 from resources.parsing.detection import DOCX
 from resources.parsing.expectation import expect, figures
+from resources.parsing.reading import parse
+from resources.parsing.registry import media_type_of
 
 
 def row(name: str = "a", **columns: object) -> dict[str, object]:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from resources.errors import SettingsError
-from resources.parsing.base import Content, RawDocument, parser
+from resources.parsing.base import Content, RawDocument
 from resources.parsing.canary import Trial, is_chosen, judge, run_canary
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 
 TYPE = "application/x-canary-test"

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from resources.parsing.base import READABLE, ParsedDocument, RawDocument, media_type_of, parse
+from resources.parsing.base import READABLE, ParsedDocument, RawDocument
 from resources.parsing.detection import DOCX
 from resources.parsing.pool import parser_pool
+from resources.parsing.reading import parse
+from resources.parsing.registry import media_type_of
 from resources.parsing.settings import ParsingSettings
 
 LIMITS = ParsingSettings(workers=2, seconds=30, memory_mb=512)

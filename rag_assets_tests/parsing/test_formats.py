@@ -6,8 +6,10 @@ from email.message import EmailMessage
 
 import pytest
 
-from resources.parsing.base import RawDocument, media_type_of, parse, parser_fingerprint, parser_names
+from resources.parsing.base import RawDocument
 from resources.parsing.detection import detect
+from resources.parsing.reading import parse
+from resources.parsing.registry import media_type_of, parser_fingerprint, parser_names
 from resources.parsing.settings import ParsingSettings
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
@@ -259,11 +261,11 @@ def test_text_is_what_it_is_declared_unless_it_shows_otherwise():
 
 
 def test_a_fingerprint_follows_parser_library_and_settings(monkeypatch):
-    from resources.parsing import base
+    from resources.parsing import registry
 
     before = parser_fingerprint("application/pdf")
     assert parser_fingerprint("application/pdf", ParsingSettings(ocr="eng")) != before
     assert parser_fingerprint("application/pdf", ParsingSettings(workers=3, seconds=5)) == before
-    monkeypatch.setattr(base, "_installed", lambda package: "another")
+    monkeypatch.setattr(registry, "_installed", lambda package: "another")
     assert parser_fingerprint("application/pdf") != before
     assert parser_names("application/pdf")[0] == "built-in"

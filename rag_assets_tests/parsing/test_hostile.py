@@ -8,9 +8,10 @@ import zlib
 
 import pytest
 
-from resources.parsing.base import RawDocument, parse
+from resources.parsing.base import RawDocument
 from resources.parsing.detection import DOCX
 from resources.parsing.pool import parser_pool
+from resources.parsing.reading import parse
 from resources.parsing.settings import ParsingSettings
 
 LIMITS = ParsingSettings(workers=2, seconds=10, memory_mb=512)

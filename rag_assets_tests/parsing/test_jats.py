@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
-from resources.parsing.base import ParsedDocument, RawDocument, parse
+from resources.parsing.base import ParsedDocument, RawDocument
+from resources.parsing.reading import parse
 
 
 def read(data: bytes) -> ParsedDocument:

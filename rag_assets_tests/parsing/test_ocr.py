@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from resources.parsing.base import RawDocument, parse
+from resources.parsing.base import RawDocument
 from resources.parsing.pool import parser_pool
+from resources.parsing.reading import parse
 from resources.parsing.settings import ParsingSettings
 
 SCAN = "files/pdf/mid__MEDRPT-2024-PAT-3847_medical_report_scan.pdf"

@@ -6,8 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.parsing.base import ParsedDocument, media_type_of, parse, parser_fingerprint
+from resources.parsing import registry
+from resources.parsing.base import Content, HostileError, ParsedDocument, ParseError
 from resources.parsing.markdown import blocks
+from resources.parsing.reading import parse
+from resources.parsing.registry import media_type_of, parser_fingerprint
+from resources.parsing.settings import ParsingSettings
 from resources.sources.base import RawDocument
 
 FILES = Path(__file__).parents[3] / "shared" / "data" / "files"
@@ -65,6 +69,44 @@ def test_an_unknown_type_is_a_failure_that_names_it() -> None:
         "Report",
         "no parser for application/x-unknown",
     )
+
+
+@pytest.fixture
+def two_parsers(monkeypatch):
+    """Two parsers of one type: the first fails with the word that the document names, the second reads anything."""
+    monkeypatch.setattr(registry, "_parsers", {})
+    monkeypatch.setattr(registry, "_media_types", {})
+
+    @registry.parser("application/x-two", version=1)
+    def first(data: bytes, settings: ParsingSettings) -> Content:
+        if b"hostile" in data:
+            raise HostileError("a bomb")
+        if b"bug" in data:
+            raise IndexError("a bug")
+        return Content("first")
+
+    @registry.parser("application/x-two", version=1, name="other")
+    def other(data: bytes, settings: ParsingSettings) -> Content:
+        if b"hopeless" in data:
+            raise ParseError("no idea")
+        return Content("" if b"silent" in data else "other", problems=("a page",))
+
+
+def test_another_parser_stands_in_for_one_that_fails(two_parsers) -> None:
+    def read(data: bytes, **settings: object) -> ParsedDocument:
+        return parse(RawDocument("k", "1", "application/x-two", b"\0\0" + data), ParsingSettings(**settings))
+
+    assert (read(b"fine").status, read(b"fine").text) == ("ok", "first")
+    stood_in = read(b"bug")
+    assert (stood_in.status, stood_in.text) == ("partial", "other")
+    assert stood_in.reason is not None
+    assert "'other'" in stood_in.reason and "'built-in' failed" in stood_in.reason and "IndexError" in stood_in.reason
+    assert stood_in.reason.endswith("; a page")
+    for data in (b"bug, hopeless", b"bug, silent"):
+        failed = read(data)
+        assert (failed.status, failed.failure) == ("failed", "corruption") and "IndexError" in (failed.reason or "")
+    assert read(b"hostile").status == "hostile", "what means harm is given to nobody else"
+    assert read(b"fine", parsers={"application/x-two": "other"}).text == "other"
 
 
 def test_a_fingerprint_names_its_parser() -> None:

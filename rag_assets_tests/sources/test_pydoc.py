@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from rag_assets_tests.sources.reading import fetch
-from resources.parsing.base import parse
+from resources.parsing.reading import parse
 from resources.sources.base import EvaluationSource, FetchFailure, RawDocument, Source
 from resources.sources.registry import open_source
 

@@ -1,6 +1,7 @@
-"""`sources`, as a user works with it: a folder, an archive a bucket on a real S3 server; through to the snapshot."""
+"""`sources`, as a user works with it: a folder, an archive, a bucket on a real S3 server; through to the snapshot."""
 
 import zipfile
+from collections import Counter
 from pydoc_data.topics import topics
 
 import pytest
@@ -159,5 +160,7 @@ def test_failed_documents_are_listed_retried_and_forgotten(project, documents):
     unknown = project.run("sources", "retry", "folder:nope.txt", "--later")
     assert unknown.code == 2 and "has no document folder:nope.txt" in unknown.err
     audited = project.run("sources", "audit", "--json")
-    assert audited.code == 0 and audited.json["sources"][0]["outcomes"] == {"ok": 12, "forgotten": 1}
+    assert audited.code == 0, audited.out + audited.err
+    outcomes = sum((Counter(row["outcomes"]) for row in audited.json["outcomes"]), Counter())
+    assert outcomes == {"ok": 12, "forgotten": 1}
     assert 0.9 < audited.json["readiness"] <= 1

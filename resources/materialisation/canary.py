@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 from resources.corpus import Corpus
 from resources.errors import SettingsError
-from resources.parsing.base import RawDocument, find_parser, media_type_of, parser_names
+from resources.parsing.base import RawDocument
 from resources.parsing.canary import CanaryReport, is_chosen, run_canary
+from resources.parsing.registry import media_type_of, parser_names, parsers_of
 from resources.reconciliation.listing import Listing, document_id, read_listing
 from resources.sources.base import FetchFailure
 from resources.sources.fetching import ByteBudget, fetch_all
@@ -40,7 +41,7 @@ def try_parser(corpus: Corpus, parser: str, share: float) -> list[CanaryRun]:
     types = _types(corpus, listing)
     runs = []
     for media_type in sorted(set(types.values())):
-        current = find_parser(media_type, corpus.settings.parsing)
+        current = next(iter(parsers_of(media_type, corpus.settings.parsing)), None)
         if current is None or current.name == parser or parser not in parser_names(media_type):
             continue
         chosen = [one for one, kind in types.items() if kind == media_type and is_chosen(one, share)]

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resources.identity import shard_of
-from resources.parsing.base import READABLE, ParsedDocument, RawDocument, require_parsers
+from resources.parsing.base import READABLE, ParsedDocument, RawDocument
 from resources.parsing.detection import detect
 from resources.parsing.pool import ParserPool, parser_pool
+from resources.parsing.registry import require_parsers
 from resources.parsing.settings import ParsingSettings
 
 ENOUGH = 20

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from resources.parsing.archive import Archive, open_archive
-from resources.parsing.base import Content, ParseError, parser
+from resources.parsing.base import Content, ParseError
 from resources.parsing.detection import DOCX
 from resources.parsing.formulas import local_name, omml_to_latex
 from resources.parsing.office import core_properties, part_names
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.writing import MAX_COLUMNS, blocks, heading, table, tidy
 from resources.parsing.xml import read_xml

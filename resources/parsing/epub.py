@@ -5,11 +5,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from resources.parsing.archive import Archive, open_archive
-from resources.parsing.base import JSON, Content, ParseError, parser
+from resources.parsing.base import JSON, Content, ParseError
 from resources.parsing.detection import EPUB
 from resources.parsing.formulas import local_name
 from resources.parsing.html import parse_page
 from resources.parsing.markup import to_markdown
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.text import decode
 from resources.parsing.writing import blocks

@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-from resources.parsing.base import JSON, Content, parser
+from resources.parsing.base import JSON, Content
 from resources.parsing.markup import to_markdown
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.text import decode
 

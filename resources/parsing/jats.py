@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from resources.parsing.base import JSON, Content, HostileError, ParseError, parser
+from resources.parsing.base import JSON, Content, HostileError, ParseError
 from resources.parsing.detection import JATS, XML
 from resources.parsing.formulas import local_name, mathml_to_latex
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.writing import blocks, heading, one_line, table, tidy
 from resources.parsing.xml import read_xml

@@ -4,9 +4,10 @@ import email
 import email.policy
 from email.message import EmailMessage
 
-from resources.parsing.base import JSON, Content, ParseError, parser
+from resources.parsing.base import JSON, Content, ParseError
 from resources.parsing.html import parse_page
 from resources.parsing.markup import to_markdown
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.writing import tidy
 

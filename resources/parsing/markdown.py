@@ -12,7 +12,8 @@ from typing import Literal
 
 import yaml
 
-from resources.parsing.base import JSON, Content, parser
+from resources.parsing.base import JSON, Content
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.text import decode
 

@@ -3,7 +3,8 @@
 import io
 from typing import Any
 
-from resources.parsing.base import Content, HostileError, ParseError, parser
+from resources.parsing.base import Content, HostileError, ParseError
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 
 MAX_PIXELS = 100_000_000

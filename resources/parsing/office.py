@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 from resources.parsing.archive import Archive
-from resources.parsing.base import JSON, Content, ParseError, parser
+from resources.parsing.base import JSON, Content, ParseError
 from resources.parsing.detection import OLE
 from resources.parsing.formulas import local_name
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.xml import read_xml
 

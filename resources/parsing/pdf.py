@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from resources.parsing.base import JSON, Content, ParseError, parser
+from resources.parsing.base import JSON, Content, ParseError
 from resources.parsing.layout import Cell, Line, body_size, to_markdown
 from resources.parsing.ocr import read_picture
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.writing import tidy
 

@@ -21,9 +21,11 @@ from typing import Literal
 import psutil
 
 from resources.errors import RagAssetsError
-from resources.parsing.base import ParsedDocument, RawDocument, outcome, parse, parser_modules, require_parsers
+from resources.parsing.base import ParsedDocument, RawDocument, outcome
 from resources.parsing.budget import Budget
 from resources.parsing.detection import detect
+from resources.parsing.reading import parse
+from resources.parsing.registry import parser_modules, require_parsers
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.worker import OUT_OF_MEMORY, receive_answer, send_document
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from resources.parsing.base import Content, ParseError, parser
+from resources.parsing.base import Content, ParseError
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.text import decode
 

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from resources.parsing.archive import open_archive
-from resources.parsing.base import JSON, Content, ParseError, parser
+from resources.parsing.base import JSON, Content, ParseError
 from resources.parsing.detection import PPTX
 from resources.parsing.formulas import local_name, omml_to_latex
 from resources.parsing.office import core_properties, part_names
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.writing import blocks, heading, one_line, table, tidy
 from resources.parsing.xml import read_xml

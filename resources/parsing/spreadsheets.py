@@ -6,9 +6,10 @@ import io
 from typing import Any
 
 from resources.parsing.archive import open_archive
-from resources.parsing.base import Content, ParseError, parser
+from resources.parsing.base import Content, ParseError
 from resources.parsing.detection import XLSX
 from resources.parsing.office import core_properties
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 from resources.parsing.text import decode
 from resources.parsing.writing import blocks, heading, table

@@ -3,8 +3,9 @@
 import codecs
 import re
 
-from resources.parsing.base import Content, ParseError, parser
+from resources.parsing.base import Content, ParseError
 from resources.parsing.detection import unmarked_utf
+from resources.parsing.registry import parser
 from resources.parsing.settings import ParsingSettings
 
 # The longer mark first: UTF-32's begins with UTF-16's.

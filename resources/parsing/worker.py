@@ -13,8 +13,9 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from resources.parsing.base import JSON, Failure, ParsedDocument, RawDocument, Status, parse
+from resources.parsing.base import JSON, Failure, ParsedDocument, RawDocument, Status
 from resources.parsing.confinement import allow_seconds, confine, limit, resident_memory
+from resources.parsing.reading import parse
 from resources.parsing.settings import ParsingSettings
 
 OUT_OF_MEMORY = 77

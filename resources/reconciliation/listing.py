@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import structlog
 
 from resources.corpus import Corpus
-from resources.parsing.base import parser_fingerprint
+from resources.parsing.registry import parser_fingerprint
 from resources.reconciliation.suppression import without_suppressed
 from resources.sources.base import EvaluationSource, Source, SourceItem
 from resources.sources.failures import ReadError

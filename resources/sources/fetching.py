@@ -17,7 +17,7 @@ import psutil
 import structlog
 import tenacity
 
-from resources.parsing.base import media_type_of
+from resources.parsing.registry import media_type_of
 from resources.sources.base import FetchFailure, Pace, RawDocument, Source, SourceItem
 from resources.sources.failures import ExhaustionError, ReadError, Strategy, classify
 

@@ -6,7 +6,7 @@ Not here: an option of one kind of source.
 import pathspec
 from pydantic import Field
 
-from resources.parsing.base import media_type_of
+from resources.parsing.registry import media_type_of
 from resources.sources.base import Pace
 from resources.sources.registry import SourceOptions
 
