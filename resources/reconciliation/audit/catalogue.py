@@ -37,13 +37,20 @@ class VectorValidator:
     table: bool
     judge: Judge
     description: str
+    whole_row: bool = False
 
 
 _VALIDATORS: dict[str, VectorValidator] = {}
 
 
 def vector_validator(
-    drift: str, *, exact: bool, table: bool = False, severity: Severity = Severity.HIGH, name: str = ""
+    drift: str,
+    *,
+    exact: bool,
+    table: bool = False,
+    severity: Severity = Severity.HIGH,
+    name: str = "",
+    whole_row: bool = False,
 ) -> Callable[[Judge], Judge]:
     """Register a function as the validator of a drift type; its docstring's first line says what it finds.
 
@@ -55,7 +62,7 @@ def vector_validator(
         if chosen in _VALIDATORS:
             raise ValueError(f"two validators are called {chosen!r}")
         description = (judge.__doc__ or drift).strip().splitlines()[0]
-        _VALIDATORS[chosen] = VectorValidator(chosen, drift, severity, exact, table, judge, description)
+        _VALIDATORS[chosen] = VectorValidator(chosen, drift, severity, exact, table, judge, description, whole_row)
         return judge
 
     return register

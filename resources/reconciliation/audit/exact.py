@@ -26,14 +26,14 @@ def wrong_dimension(block: Block, _: Calibration) -> np.ndarray:
     return bad
 
 
-@vector_validator("foreign_model_vectors", exact=True)
+@vector_validator("foreign_model_vectors", exact=True, whole_row=True)
 def fingerprint(block: Block, _: Calibration) -> np.ndarray:
     """The row itself names another model than its table does."""
     named = block.rows.column("fingerprint").to_pylist()
     return np.array([one != block.identity.fingerprint for one in named], dtype=bool)
 
 
-@vector_validator("incomplete_token_embeddings", exact=True)
+@vector_validator("incomplete_token_embeddings", exact=True, whole_row=True)
 def token_count(block: Block, _: Calibration) -> np.ndarray:
     """Not as many token vectors as the row says, or as the tokenizer counts."""
     bad: np.ndarray = ~block.shaped | (block.declared != block.expected)
@@ -93,7 +93,7 @@ def not_unit(block: Block, _: Calibration) -> np.ndarray:
     return bad
 
 
-@vector_validator("bit_rot", exact=True, name="checksum")
+@vector_validator("bit_rot", exact=True, name="checksum", whole_row=True)
 def wrong_checksum(block: Block, _: Calibration) -> np.ndarray:
     """The bytes are not the ones that the row's checksum was computed of."""
     stored = block.rows.column("checksum").to_pylist()

@@ -27,7 +27,8 @@ from resources.observability.progress import track
 from resources.reconciliation.audit.block import COLUMNS, ROWS, Block
 from resources.reconciliation.audit.calibrate import fit
 from resources.reconciliation.audit.calibration import Calibration, calibration_of
-from resources.reconciliation.audit.catalogue import NAMED_BY_PROOF, VectorValidator, vector_validators
+from resources.reconciliation.audit.catalogue import vector_validators
+from resources.reconciliation.audit.inquiry import SAMPLED, Finding, Inquiry
 from resources.reconciliation.audit.proof import Evidence, Witness
 from resources.reconciliation.audit.summary import Summary
 from resources.reconciliation.audit.text import TextProbe
@@ -38,24 +39,7 @@ from resources.store.tables import CHUNKS, Table, token_embeddings
 
 Depth = Literal["checksum", "reembed"]
 SAMPLE = 0.02
-AT_RANDOM = 1 / 3
 READ_ROWS = 2048
-STEP = 128
-LEAST_STEP = 16
-CONFIRMED = 256
-SYSTEMIC = 0.5
-SAMPLED = "reembed"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A row proven bad: what it is, which validator said so, and why."""
-
-    chunk_id: str
-    drift: str
-    validator: str
-    reason: str
-    severity: Severity = Severity.HIGH
 
 
 @dataclass
@@ -151,13 +135,13 @@ class _Look:
     """One audit of one place."""
 
     def __init__(self, corpus: Corpus, place: Place, depth: Depth, sample: float, draw: random.Random) -> None:
-        self.corpus, self.place, self.depth, self.sample, self.draw = corpus, place, depth, sample, draw
+        self.corpus, self.place, self.depth, self.sample = corpus, place, depth, sample
         self.calibration: Calibration = calibration_of(
             place.model, corpus.store.audits, lambda: fit(load_encoder(place.model.name))
         )
         self.chunks = corpus.store.rows(CHUNKS, ("chunk_id", "tokens"), version=place.chunks_version)
-        self.doubts: dict[str, VectorValidator] = {}
-        self.examined: set[str] = set()
+        self.inquiry = Inquiry(self._embed_again, lambda one: self._tokens[one], draw)
+        place.findings, place.doubted = self.inquiry.findings, self.inquiry.doubted
         self.texts: dict[str, str] = {}
         self.tokenizer = load_tokenizer(place.model.name)
 
@@ -174,9 +158,10 @@ class _Look:
                     scores.append(self._fit(block, probe))
                 progress.advance(len(block))
         self._judge_whole(summary)
-        self._settle()
+        self.inquiry.settle()
         if probe is not None and len(summary):
-            self._sample(summary.ids.to_pylist(), np.concatenate(scores))
+            budget = self.sample * self.place.tokens
+            self.inquiry.sample(summary.ids.to_pylist(), np.concatenate(scores), budget)
 
     def _blocks(self) -> Iterator[Block]:
         ids, tokens = self.chunks["chunk_id"].combine_chunks(), self.chunks["tokens"].to_numpy()
@@ -203,7 +188,7 @@ class _Look:
         for one in vector_validators():
             if not one.table:
                 started = process_time()
-                self._note(one, [block.ids[row] for row in np.flatnonzero(one.judge(block, self.calibration))])
+                self.inquiry.note(one, [block.ids[row] for row in np.flatnonzero(one.judge(block, self.calibration))])
                 self.place.seconds[one.name] += process_time() - started
 
     def _judge_whole(self, summary: Summary) -> None:
@@ -211,64 +196,16 @@ class _Look:
             if one.table and len(summary):
                 started = process_time()
                 rows = np.flatnonzero(one.judge(summary, self.calibration))
-                self._note(one, summary.ids.take(pa.array(rows)).to_pylist() if len(rows) else [])
+                self.inquiry.note(one, summary.ids.take(pa.array(rows)).to_pylist() if len(rows) else [])
                 self.place.seconds[one.name] += process_time() - started
 
-    def _note(self, by: VectorValidator, chunk_ids: Sequence[str]) -> None:
-        for one in chunk_ids:
-            if by.exact:
-                if one not in self.place.findings:
-                    self.place.findings[one] = Finding(one, by.drift, by.name, by.description, by.severity)
-            else:
-                if one not in self.doubts or self.doubts[one].drift == NAMED_BY_PROOF:
-                    self.doubts[one] = by
-                self.place.doubted[by.name] += 1
-
-    def _settle(self) -> None:
-        """Embed what is doubted and not proven yet.
-
-        Of many rows doubted by one validator a sample decides: when all of it is bad, the rest is believed to be.
-        """
-        by_validator: dict[str, list[str]] = {}
-        for chunk_id, by in self.doubts.items():
-            if chunk_id not in self.place.findings:
-                by_validator.setdefault(by.name, []).append(chunk_id)
-        for chunk_ids in by_validator.values():
-            self.draw.shuffle(chunk_ids)
-            by = self.doubts[chunk_ids[0]]
-            first, rest = chunk_ids[:CONFIRMED], chunk_ids[CONFIRMED:]
-            bad = self._examine(first, by)
-            if rest and len(bad) == len(first):
-                self._believe(rest, bad, by.name)
-            elif rest and bad:
-                self._examine(rest, by)
-
-    def _examine(self, chunk_ids: Sequence[str], by: VectorValidator | None) -> list[Evidence]:
-        """Embed chunks again, and note and return those whose vectors are others."""
-        bad = []
-        for start in range(0, len(chunk_ids), STEP):
-            step = chunk_ids[start : start + STEP]
-            started = process_time()
-            evidence = self._witness.examine(step)
-            self.place.seconds["embed again"] += process_time() - started
-            self.examined.update(step)
-            self.place.embedded += len(step)
-            self.place.embedded_tokens += sum(self._tokens[one] for one in step)
-            for one in evidence:
-                if one.drift is not None:
-                    drift = by.drift if by is not None and by.drift != NAMED_BY_PROOF else one.drift
-                    severity, name = (by.severity, by.name) if by is not None else (Severity.HIGH, SAMPLED)
-                    self.place.findings[one.chunk_id] = Finding(one.chunk_id, drift, name, one.reason, severity)
-                    bad.append(one)
-        return bad
-
-    def _believe(self, chunk_ids: Sequence[str], bad: Sequence[Evidence], by: str) -> None:
-        """Take rows for what the examined ones turned out to be."""
-        findings = [self.place.findings[one.chunk_id] for one in bad]
-        drift = Counter(one.drift for one in findings).most_common(1)[0][0]
-        reason = f"doubted alike, and {len(bad)} such chunks embedded again were all bad"
-        for one in chunk_ids:
-            self.place.findings[one] = Finding(one, drift, by, reason, findings[0].severity)
+    def _embed_again(self, chunk_ids: Sequence[str]) -> list[Evidence]:
+        started = process_time()
+        evidence = self._witness.examine(chunk_ids)
+        self.place.seconds["embed again"] += process_time() - started
+        self.place.embedded += len(chunk_ids)
+        self.place.embedded_tokens += sum(self._tokens[one] for one in chunk_ids)
+        return evidence
 
     @cached_property
     def _witness(self) -> Witness:
@@ -296,37 +233,6 @@ class _Look:
         pairs = zip(rows["chunk_id"].to_pylist(), rows["heading"].to_pylist(), rows["text"].to_pylist(), strict=True)
         self.texts = {chunk_id: embedding_input(heading, text) for chunk_id, heading, text in pairs}
         self.place.seconds["read texts"] += process_time() - started
-
-    def _sample(self, chunk_ids: list[str], scores: np.ndarray) -> None:
-        """Embed the rows that fit their text least, then some at random, within the budget or while that finds any."""
-        known = self.examined.union(self.place.findings)
-        ranked = [one for at in np.argsort(scores, kind="stable") if (one := chunk_ids[at]) not in known]
-        budget = self.sample * self.place.tokens
-        lowest = self._affordable(ranked, budget * (1 - AT_RANDOM))
-        self._walk(ranked, len(lowest))
-        others = [one for one in ranked if one not in self.examined]
-        self.draw.shuffle(others)
-        drawn = self._affordable(others, budget * AT_RANDOM)
-        bad = self._examine(drawn, None)
-        if len(drawn) >= 2 and len(bad) >= SYSTEMIC * len(drawn):
-            self._believe(others[len(drawn) :], bad, SAMPLED)
-        elif bad:
-            self._walk(others[len(drawn) :], len(drawn))
-
-    def _affordable(self, chunk_ids: Sequence[str], tokens: float) -> Sequence[str]:
-        """Return the first chunks that so many tokens pay for, at least one."""
-        spent = np.cumsum([self._tokens[one] for one in chunk_ids])
-        return chunk_ids[: max(1, int(np.searchsorted(spent, tokens, "right")))]
-
-    def _walk(self, chunk_ids: Sequence[str], most: int) -> None:
-        """Examine the first `most` chunks, and go on for as long as the last step found something."""
-        at, more = 0, min(STEP, max(LEAST_STEP, most))
-        while at < len(chunk_ids):
-            step = chunk_ids[at : at + more] if at >= most else chunk_ids[at : min(at + STEP, most)]
-            found = self._examine(step, None)
-            at += len(step)
-            if at >= most and not found:
-                return
 
 
 def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

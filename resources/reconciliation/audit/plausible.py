@@ -19,7 +19,7 @@ OUTLIER = 3.5
 FEWEST_TO_COMPARE = 50
 
 
-@vector_validator(NAMED_BY_PROOF, exact=False)
+@vector_validator(NAMED_BY_PROOF, exact=False, whole_row=True)
 def relation(block: Block, calibration: Calibration) -> np.ndarray:
     """Pooled vector and token vectors are not of one text, or not of this model: the one does not predict the other.
 

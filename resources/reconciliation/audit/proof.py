@@ -28,17 +28,21 @@ CORRELATED = 0.8
 
 @dataclass(frozen=True)
 class Evidence:
-    """One chunk embedded again: `drift` is None when the stored vectors are its own, else what they seem to be."""
+    """One chunk embedded again: `drift` is None when the stored vectors are its own, else what they seem to be.
+
+    Foreign tables have pooled vectors alone, hence no `token_cosine`.
+    """
 
     chunk_id: str
     drift: str | None
     pooled_cosine: float
-    token_cosine: float
+    token_cosine: float | None = None
 
     @property
     def reason(self) -> str:
         """What was measured, in words."""
-        return f"embedded again: cosine {self.pooled_cosine:.4f} pooled, {self.token_cosine:.4f} tokens"
+        tokens = "" if self.token_cosine is None else f", {self.token_cosine:.4f} tokens"
+        return f"embedded again: cosine {self.pooled_cosine:.4f} pooled{tokens}"
 
 
 @dataclass(frozen=True)
