@@ -32,6 +32,10 @@ class VectorError(RagAssetsError):
     """A vector breaks its contract (not finite, wrong dimension, not unit norm, wrong token count); names the chunk."""
 
 
+class AdoptionError(RagAssetsError):
+    """A foreign table cannot be reached or read, or which column is what cannot be told; says which flag to give."""
+
+
 class StoreError(RagAssetsError):
     """The store cannot be read or written. Never reported as an empty store."""
 

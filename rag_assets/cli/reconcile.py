@@ -11,6 +11,8 @@ from rag_assets.cli.options import DEFAULT, ConfigOption, CorpusOption, JsonOpti
 
 if TYPE_CHECKING:
     from rag_assets.reconcile import Outcome, Reconciliation
+    from resources.adoption.look import Look
+    from resources.adoption.registration import Registration
     from resources.corpus import Corpus
     from resources.reconciliation.decision import Decision
 
@@ -105,14 +107,31 @@ def status(
     """Look, and say what differs and what would be done about it. Nothing is written."""
     from resources.settings import load_settings
 
-    _status(_decisions(load_settings(config), corpus, all_corpora, False, pipeline, depth), json, all_corpora, depth)
+    settings = load_settings(config)
+    found = _decisions(settings, corpus, all_corpora, False, pipeline, depth, _adopted(settings, corpus, all_corpora))
+    _status(found, json, all_corpora, depth)
 
 
-Found = dict[str, "Decision | str"]
+Adopted = dict[str, "Registration"]
+Found = dict[str, "Decision | tuple[Registration, Look] | str"]
+
+
+def _adopted(settings: Any, corpus: str, all_corpora: bool) -> Adopted:
+    """Return the tables of other software among what is looked at, by name."""
+    from resources.adoption.registration import adopted_names, read_registration
+
+    names = adopted_names(settings) if all_corpora else [corpus]
+    return {name: one for name in names if (one := read_registration(settings, name)) is not None}
 
 
 def _decisions(
-    settings: Any, corpus: str, all_corpora: bool, force: bool, pipeline: str | None, depth: LookDepth
+    settings: Any,
+    corpus: str,
+    all_corpora: bool,
+    force: bool,
+    pipeline: str | None,
+    depth: LookDepth,
+    adopted: Adopted | None = None,
 ) -> Found:
     from rag_assets.cli.console import working
     from resources.corpus import corpus_names, open_corpus
@@ -120,9 +139,15 @@ def _decisions(
     from resources.reconciliation.decision import decide
 
     found: Found = {}
+    others = adopted or {}
     with working():
-        for name in corpus_names(settings) if all_corpora else [corpus]:
+        for name in [*corpus_names(settings), *others] if all_corpora else [corpus]:
             try:
+                if name in others:
+                    from resources.adoption.adopting import look_again
+
+                    found[name] = others[name], look_again(settings, others[name], depth.value)
+                    continue
                 opened = open_corpus(settings, name)
                 target = opened.settings.target_state
                 found[name] = decide(opened, target, force=force, pipeline=pipeline, depth=depth.value)
@@ -134,6 +159,7 @@ def _decisions(
 
 
 def _status(found: Found, as_json: bool, all_corpora: bool, depth: LookDepth, *, dry: bool = False) -> None:
+    from rag_assets.cli.adopted import print_look
     from rag_assets.cli.console import console, print_json
 
     shown = {name: _as_json(name, decision) for name, decision in found.items()}
@@ -143,10 +169,17 @@ def _status(found: Found, as_json: bool, all_corpora: bool, depth: LookDepth, *,
         for name, decision in found.items():
             if isinstance(decision, str):
                 console.print(f"{name}: error: {decision}", markup=False)
+            elif isinstance(decision, tuple):
+                print_look(name, *decision)
             else:
                 _print_decision(name, decision, depth, dry)
-    codes = [2 if isinstance(one, str) else one.exit_code for one in found.values()]
-    raise typer.Exit(_worst(codes))
+    raise typer.Exit(_worst([_code(one) for one in found.values()]))
+
+
+def _code(one: "Decision | tuple[Registration, Look] | str") -> int:
+    if isinstance(one, tuple):
+        return 0 if one[1].holds else 1
+    return 2 if isinstance(one, str) else one.exit_code
 
 
 def _worst(codes: list[int]) -> int:
@@ -154,11 +187,14 @@ def _worst(codes: list[int]) -> int:
     return next((code for code in (2, 3, 1) if code in codes), 0)
 
 
-def _as_json(name: str, decision: "Decision | str") -> dict[str, Any]:
+def _as_json(name: str, decision: "Decision | tuple[Registration, Look] | str") -> dict[str, Any]:
+    from rag_assets.cli.adopted import as_json
     from resources.reconciliation.drift import holds
 
     if isinstance(decision, str):
         return {"corpus": name, "holds": False, "verdict": "error", "reason": decision, "issues": [], "actions": []}
+    if isinstance(decision, tuple):
+        return as_json(name, *decision)
     return {
         "corpus": name,
         "state": decision.plan.target,
