@@ -116,7 +116,7 @@ def test_without_the_model_what_only_it_can_tell_is_left_open(postgres, passages
     assert seen == {name: planted.expected[name] for name in plain}
     assert repeated > planted.expected["repeated_batch"] and len(repeated) == 4, "whose vector it is, is not known"
     hidden = set().union(*(planted.expected[one] for one in ("mock_vectors", "shuffled_vectors", "stale_embeddings")))
-    assert len(doubtful & hidden) >= 0.6 * len(hidden) and doubtful <= hidden, "doubted, and rightly"
+    assert len(doubtful & hidden) >= 0.6 * len(hidden) and len(doubtful - hidden) <= 0.01 * len(planted.rows)
 
 
 def test_arrays_of_numbers_are_vectors_too_and_need_not_be_finite(postgres, passages, settings):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from resources.adoption.look import Look, look
 from resources.adoption.proof import recognise
-from resources.adoption.registration import AUDITS, Registration, remember
+from resources.adoption.registration import Registration, audits_folder, remember
 from resources.adoption.roles import map_roles
 from resources.adoption.table import SCHEMA, ForeignTable, Roles
 from resources.corpus import corpus_names
@@ -19,7 +19,7 @@ from resources.embedding.identity import model_identity
 from resources.errors import AdoptionError
 from resources.reconciliation.drift import Depth
 from resources.reconciliation.memory import now
-from resources.settings import Settings
+from resources.settings import CORPUS_NAME, Settings
 
 FIRST_ROWS = 2000
 
@@ -32,6 +32,8 @@ def adopt(
     `wanted`: where the table is, and what a person knows of it; `said`: role → column. The foreign database is only
     read. Raises AdoptionError.
     """
+    if not CORPUS_NAME.fullmatch(name):
+        raise AdoptionError(f"{name}: a corpus name has letters, digits, - and _ only, at most 64; give --corpus NAME")
     if name in corpus_names(settings):
         raise AdoptionError(f"{name} is a corpus of our own; give another name: --corpus NAME")
     with closing(wanted.open()) as table:
@@ -40,13 +42,12 @@ def adopt(
         dimension = table.dimension(roles) or _usual_dimension(table, roles, first)
         model, note = _model(wanted.model, first, dimension)
         documents = wanted.documents or table.documents(roles)
-        audits = settings.home / AUDITS
         found = look(
             table,
             roles,
             model=model,
             dimension=dimension,
-            audits=audits,
+            audits=audits_folder(settings),
             depth="reembed",
             documents=documents,
             seed=seed,
@@ -67,7 +68,7 @@ def look_again(settings: Settings, registration: Registration, depth: Depth) -> 
             registration.roles,
             model=registration.model,
             dimension=registration.dimension,
-            audits=settings.home / AUDITS,
+            audits=audits_folder(settings),
             depth=depth,
             documents=registration.documents,
             proven=registration.proven,

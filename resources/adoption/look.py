@@ -219,7 +219,7 @@ class _Look:
             self.notes.append(
                 "plausible vectors of other texts are found by --depth reembed alone"
                 if self.depth == "checksum"
-                else "mock, shuffled and stale vectors are looked for by --depth checksum and reembed"
+                else "rows are embedded again by --depth checksum and reembed alone; what they proved is remembered"
             )
         if self.rows.has_hashes() is False:
             self.notes.append(f"{self.roles['hash']} is not the hash of the text alone, so it is not judged")

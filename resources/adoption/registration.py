@@ -5,6 +5,7 @@ and PostgreSQL's own PGPASSWORD and password file hold too. Losing the file cost
 """
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,10 +15,10 @@ from resources.adoption.qdrant import open_qdrant
 from resources.adoption.table import ForeignTable
 from resources.errors import AdoptionError, StoreError
 from resources.settings import CORPUS_NAME, Settings, interpolate
-from resources.store.files import write_atomically
+from resources.store.files import LocalFiles
 
 FOLDER = "adopted"
-AUDITS = "adopted-audits"
+SUFFIX = ".json"
 
 
 class Registration(BaseModel):
@@ -65,25 +66,32 @@ def without_password(url: str) -> str:
 
 def adopted_names(settings: Settings) -> list[str]:
     """Return the names of the adopted tables, in order."""
-    return sorted(one.stem for one in (settings.home / FOLDER).glob("*.json"))
+    return sorted(name.removesuffix(SUFFIX) for name in _files(settings).list() if name.endswith(SUFFIX))
 
 
 def read_registration(settings: Settings, name: str) -> Registration | None:
     """Return what is remembered under a name, None when nothing is. Raises StoreError for a damaged file."""
-    path = settings.home / FOLDER / f"{name}.json"
+    files = _files(settings)
     try:
-        return Registration.model_validate_json(path.read_bytes())
+        return Registration.model_validate_json(files.read(name + SUFFIX)) if CORPUS_NAME.fullmatch(name) else None
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        raise StoreError(f"{path} cannot be read ({str(error).splitlines()[0]}); adopt the table again") from error
+    except ValidationError as error:
+        raise StoreError(
+            f"{files.where(name + SUFFIX)} is damaged ({str(error).splitlines()[0]}); adopt the table again"
+        ) from error
 
 
 def remember(settings: Settings, name: str, registration: Registration) -> None:
     """Write it down."""
-    if not CORPUS_NAME.fullmatch(name):
-        raise AdoptionError(f"{name}: a corpus name has letters, digits, - and _ only, at most 64; give --corpus NAME")
-    folder = settings.home / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     kept = registration.model_copy(update={"url": without_password(registration.url)})
-    write_atomically(folder / f"{name}.json", kept.model_dump_json(indent=1))
+    _files(settings).write(name + SUFFIX, kept.model_dump_json(indent=1).encode())
+
+
+def audits_folder(settings: Settings) -> Path:
+    """Return where calibrations of the models of adopted tables are kept."""
+    return settings.home / FOLDER / "audits"
+
+
+def _files(settings: Settings) -> LocalFiles:
+    return LocalFiles(settings.home / FOLDER)
