@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 import structlog
@@ -24,23 +24,21 @@ from resources.materialisation.rollback import roll_back
 from resources.observability.logging import configure_logging
 from resources.observability.progress import Meter, metered
 from resources.reconciliation.alerts import report_look
-from resources.reconciliation.attempts import record_attempt, record_failure
 from resources.reconciliation.audit.look import audit
 from resources.reconciliation.audit.marks import record
 from resources.reconciliation.decision import Decision, decide
 from resources.reconciliation.drift import Depth, holds
-from resources.reconciliation.history import append
-from resources.reconciliation.memory import now
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.rates import START
+from resources.reconciliation.record import End, end_repair, fail_to_verify, plan_repair, verify_repair
 from resources.settings import Settings
 from resources.store.writer import writing
 from resources.targets import Target
-from sensors.graph import PLAN_TAG
+from sensors.graph import PLAN_TAG, REPAIR_TAG
+from sensors.repairs import ended_repairs
 
 Mode = Literal["progressive", "complete", "emergency"]
 ROUNDS = 3
-RECORDED_IDS = 20
 MEASURED = {"documents": "fetch", "chunks": "chunk", "token embeddings": "embed"}
 
 log = structlog.get_logger(__name__)
@@ -125,13 +123,14 @@ def reconcile(settings: Settings, name: str, options: Options, target: Target | 
     started = time.monotonic()
     look = partial(_look, settings, name, options, target)
     corpus, state, first = look(force=options.force)
+    _record_what_ended(settings, corpus, state, first)
     rolled_back = _roll_back(state) if options.mode == "emergency" and first.verdict != "healthy" else None
     if rolled_back is not None:
         corpus, state, first = look(force=options.force)
     decision, rounds = first, list[Round]()
     while _is_to_run(decision, options, rounds):
-        outcome, record = _materialise(settings, corpus, decision, options)
-        corpus, state, verified = _verify(corpus, record, look)
+        repair, outcome, end = _materialise(settings, corpus, decision, options)
+        corpus, state, verified = _verify(corpus, repair, end, look)
         rounds.append(Round(outcome, _is_bounded(corpus, decision, verified, options)))
         decision = verified
     if not rounds:
@@ -169,47 +168,52 @@ def _is_to_run(decision: Decision, options: Options, rounds: Sequence[Round]) ->
     return decision.verdict == "repair" and not rounds[-1].problem and len(rounds) < ROUNDS
 
 
+def _record_what_ended(settings: Settings, corpus: Corpus, state: SystemState, decision: Decision) -> None:
+    """Write down repairs that ended unseen: a sensor's, or a command's that was killed."""
+    if state.memory.repairs:
+        with open_instance(settings) as instance:
+            for repair, end in ended_repairs(instance, corpus).items():
+                verify_repair(corpus, repair, end, state, decision)
+
+
 def _materialise(
     settings: Settings, corpus: Corpus, decision: Decision, options: Options
-) -> tuple[RunOutcome, dict[str, Any]]:
-    """Run what the plan names, and return how it ended and what is to be recorded of it."""
-    tags = {MODE_TAG: options.mode, PLAN_TAG: decision.plan.id, SHARE_TAG: str(options.share)}
+) -> tuple[str, RunOutcome, End]:
+    """Run what the plan names, and return the repair's id, how the run ended, and what is to be recorded of it."""
+    repair = plan_repair(corpus, decision, by="command", pipeline=options.pipeline, mode=options.mode)
+    tags = {
+        MODE_TAG: options.mode,
+        PLAN_TAG: decision.plan.id,
+        REPAIR_TAG: repair,
+        SHARE_TAG: str(options.share),
+    }
     if options.deadline is not None:
         tags[DEADLINE_TAG] = str(options.deadline)
-    record_attempt(corpus, decision.repairing)
-    started, at = time.monotonic(), now()
+    started = time.monotonic()
     with open_instance(settings) as instance, metered() as meter:
         outcome = materialise(settings, corpus, decision.plan.assets or None, instance, decision.reason, tags=tags)
-    if not outcome.success and outcome.error != BudgetUsedError.__name__:
-        record_failure(corpus, decision.repairing)
     seconds = time.monotonic() - started
-    return outcome, {
-        "time": at.isoformat(timespec="seconds"),
-        "target": options.target,
-        "pipeline": options.pipeline,
-        "mode": options.mode,
-        "found": [issue.as_json() | {"ids": list(issue.ids[:RECORDED_IDS])} for issue in decision.issues],
-        "plan": {name: value for name, value in decision.plan.as_json().items() if name != "steps"},
-        "run": outcome.run_id,
-        "success": outcome.success,
-        "problem": outcome.problem,
-        "seconds": round(seconds, 1),
-        "cost": round(seconds / 3600 * corpus.settings.auto_repair.cost_per_hour, 4),
-        "measured": _measured(meter, decision, seconds) if outcome.success else {},
-    }
+    end = End(
+        outcome.run_id,
+        outcome.success,
+        outcome.problem,
+        seconds,
+        stopped=outcome.error == BudgetUsedError.__name__,
+        measured=_measured(meter, decision, seconds) if outcome.success else {},
+    )
+    end_repair(corpus, repair, end)
+    return repair, outcome, end
 
 
-def _verify(corpus: Corpus, record: dict[str, Any], look: Callable[..., Look]) -> Look:
+def _verify(corpus: Corpus, repair: str, end: End, look: Callable[..., Look]) -> Look:
     """Look at everything again, and write down what was done and whether it converged."""
     try:
-        corpus, state, decision = look(force=False)
+        seen = look(force=False)
     except RagAssetsError as error:
-        append(corpus.store, record | {"converged": False, "left": {}, "problem": str(error)})
+        fail_to_verify(corpus, repair, end, error)
         raise
-    left = {issue.key: issue.affected for issue in decision.active}
-    snapshot = state.live.number if state.live is not None else None
-    append(corpus.store, record | {"converged": holds(decision.active), "left": left, "snapshot": snapshot})
-    return corpus, state, decision
+    verify_repair(seen[0], repair, end, *seen[1:])
+    return seen
 
 
 def _is_bounded(corpus: Corpus, planned: Decision, verified: Decision, options: Options) -> bool:

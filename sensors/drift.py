@@ -15,15 +15,28 @@ from pydantic import BaseModel
 from resources.corpus import Corpus, corpus_names, open_corpus
 from resources.errors import RagAssetsError
 from resources.identity import digest
-from resources.reconciliation.attempts import record_attempt, record_failure, record_look
+from resources.reconciliation.alerts import report_look
 from resources.reconciliation.decision import Decision, decide
 from resources.reconciliation.freshness import record_agreement
 from resources.reconciliation.observe import SystemState
+from resources.reconciliation.record import end_repair, plan_repair, verify_repair
 from resources.settings import Settings
 from sensors.check_records import evaluation, newest_records
 from sensors.corpora import register_corpora
 from sensors.freshness import confirmations, is_due
-from sensors.graph import ASSETS, JOB, PLAN_TAG, REASON_TAG, Corpora, asset_key, busy_run, newest_run, status
+from sensors.graph import (
+    ASSETS,
+    JOB,
+    PLAN_TAG,
+    REASON_TAG,
+    REPAIR_TAG,
+    Corpora,
+    asset_key,
+    busy_run,
+    newest_run,
+    status,
+)
+from sensors.repairs import ended_repairs
 from sensors.reports import Red, red_for_age, red_for_drift, red_for_error
 from sensors.watch import Watch
 
@@ -32,14 +45,10 @@ BUDGET_SECONDS = 40.0
 
 
 class Incident(BaseModel):
-    """What was reported of a corpus that is not healthy: a digest of it, and the checks that were made red.
-
-    `failed`: the failed run after which the waiting for the next attempt began.
-    """
+    """What was reported of a corpus that is not healthy: a digest of it, and the checks that were made red."""
 
     reported: str = ""
     red: tuple[str, ...] = ()
-    failed: int = 0
 
 
 class Cursor(BaseModel):
@@ -84,12 +93,14 @@ class Tick:
             self.said[corpus.name] = f"run {run} is at work"
         else:
             seen = self.watch.before_a_look(self.settings, corpus)
+            ends = ended_repairs(self.instance, corpus)
+            for repair, end in ends.items():
+                end_repair(corpus, repair, end)
             state = SystemState(corpus)
             decision = decide(corpus, corpus.settings.target_state, state=state)
-            if decision.verdict == "repair" and self._failed_since(corpus.name):
-                record_failure(corpus, decision.repairing)
-                decision = decide(corpus, corpus.settings.target_state)
-            record_look(corpus, state, decision.active)
+            for repair, end in ends.items():
+                verify_repair(corpus, repair, end, state, decision)
+            report_look(corpus, state, decision, next((end.run for end in ends.values()), None))
             if decision.verdict == "healthy":
                 self.watch.remember(corpus, seen)
                 self._agrees(corpus)
@@ -102,15 +113,6 @@ class Tick:
         if (incident := self.cursor.incidents.pop(corpus.name, None)) is not None:
             self._settle(corpus.name, incident.red)
 
-    def _failed_since(self, name: str) -> bool:
-        """Whether a run of the corpus has failed since this was asked last."""
-        newest, status = newest_run(self.instance, name)
-        incident = self.cursor.incidents.get(name)
-        if incident is None or status != dg.DagsterRunStatus.FAILURE or incident.failed == newest:
-            return False
-        self.cursor.incidents[name] = incident.model_copy(update={"failed": newest})
-        return True
-
     def _drifted(self, corpus: Corpus, decision: Decision) -> None:
         newest, _ = newest_run(self.instance, corpus.name)
         found = [f"{issue.key} {issue.affected}" for issue in decision.active]
@@ -120,13 +122,13 @@ class Tick:
         self.said[corpus.name] = f"{decision.verdict}: {decision.reason}"
         assets = [asset_key(self.settings, one) for one in decision.plan.assets if one in ASSETS]
         if decision.verdict == "repair" and assets:
-            record_attempt(corpus, decision.repairing)
+            repair = plan_repair(corpus, decision, by="drift")
             self.requests.append(
                 dg.RunRequest(
                     run_key=f"drift:{corpus.name}:{decision.plan.id}:{newest}",
                     partition_key=corpus.name,
                     asset_selection=assets,
-                    tags={REASON_TAG: decision.reason, PLAN_TAG: decision.plan.id},
+                    tags={REASON_TAG: decision.reason, PLAN_TAG: decision.plan.id, REPAIR_TAG: repair},
                 )
             )
 

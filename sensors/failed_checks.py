@@ -8,12 +8,13 @@ import json
 
 import dagster as dg
 
-from resources.corpus import corpus_names, open_corpus
+from resources.corpus import Corpus, corpus_names, open_corpus
 from resources.errors import RagAssetsError
-from resources.reconciliation.decision import decide
+from resources.reconciliation.decision import Decision, decide
+from resources.reconciliation.record import plan_repair
 from resources.settings import Settings
 from sensors.check_records import CheckRecord, is_error, newest_records
-from sensors.graph import ASSETS, JOB, REASON_TAG, Corpora, asset_key, busy_run, status
+from sensors.graph import ASSETS, JOB, REASON_TAG, REPAIR_TAG, Corpora, asset_key, busy_run, status
 
 
 def failed_checks_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -68,27 +69,33 @@ def _repair(
         attempts, evaluation = tried.get(_name(one), [0, -1])
         if one.storage_id > evaluation and attempts < limit:
             due.append((one, attempts))
-    if not due or busy_run(context.instance, settings, corpus) is not None or _is_explained(settings, corpus):
+    if not due or busy_run(context.instance, settings, corpus) is not None:
+        return None
+    opened = _unexplained(settings, corpus)
+    if opened is None:
         return None
     for one, attempts in due:
         tried[_name(one)] = [attempts + 1, one.storage_id]
     first = min(ASSETS.index(one.key.asset_key.path[-1]) for one, _ in due)
     newest = max(one.storage_id for one, _ in due)
+    reason = ", ".join(sorted(f"{one.key.asset_key.path[-1]}.{one.key.name}" for one, _ in due))
+    repair = plan_repair(*opened, by="failed_checks", reason=reason)
     return dg.RunRequest(
         run_key=f"failed_checks:{corpus}:{newest}",
         partition_key=corpus,
         asset_selection=[asset_key(settings, name) for name in ASSETS[first:]],
-        tags={REASON_TAG: ", ".join(sorted(f"{one.key.asset_key.path[-1]}.{one.key.name}" for one, _ in due))},
+        tags={REASON_TAG: reason, REPAIR_TAG: repair},
     )
 
 
-def _is_explained(settings: Settings, name: str) -> bool:
-    """Whether a look finds drift, or fails: either is the drift sensor's to deal with."""
+def _unexplained(settings: Settings, name: str) -> tuple[Corpus, Decision] | None:
+    """Return the corpus when a look finds nothing wrong. Drift, and a look that fails, are the drift sensor's."""
     try:
         corpus = open_corpus(settings, name)
-        return decide(corpus, corpus.settings.target_state).verdict != "healthy"
+        decision = decide(corpus, corpus.settings.target_state)
     except (RagAssetsError, OSError):
-        return True
+        return None
+    return (corpus, decision) if decision.verdict == "healthy" else None
 
 
 def _name(record: CheckRecord) -> str:

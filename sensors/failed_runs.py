@@ -26,7 +26,7 @@ def failed_runs_sensor(settings: Settings) -> dg.SensorDefinition:
     def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
         run = context.dagster_run
         corpus = run.tags.get(PARTITION_NAME_TAG, "")
-        failures = {event.step_key or "": _cause(event) for event in context.get_step_failure_events()}
+        failures = {event.step_key or "": cause(event) for event in context.get_step_failure_events()}
         failures = failures or {"": context.failure_event.message or "the run failed"}
         for step, error in failures.items():
             why = run.tags.get(REASON_TAG, "")
@@ -37,7 +37,8 @@ def failed_runs_sensor(settings: Settings) -> dg.SensorDefinition:
     return failed_runs
 
 
-def _cause(event: dg.DagsterEvent) -> str:
+def cause(event: dg.DagsterEvent) -> str:
+    """Say in one line why a step failed."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)

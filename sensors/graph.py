@@ -17,6 +17,7 @@ JOB = "search_ready"
 ASSETS = ("documents", "chunks", "token_embeddings", "dense_index", "bm25_index", "ragas_report", "snapshot")
 REASON_TAG = "rag/reason"
 PLAN_TAG = "rag/plan"
+REPAIR_TAG = "rag/repair"
 BUSY = [one for one in dg.DagsterRunStatus if one not in {*FINISHED_STATUSES, dg.DagsterRunStatus.MANAGED}]
 
 

@@ -351,18 +351,24 @@ def history(
     if json:
         print_json({"corpus": corpus, "entries": entries})
         return
-    rows = [
-        (
-            entry["number"],
-            entry["time"][:16],
-            ", ".join(sorted({f"{one['type']} {one['affected']}" for one in entry["found"]})),
-            entry["plan"]["documents"],
-            f"{entry['seconds']:.0f} s",
-            "yes" if entry["converged"] else entry["problem"] or f"left: {', '.join(entry['left'])}",
-        )
-        for entry in entries
-    ]
+    rows = [_line(entry) for entry in entries]
     print_table(f"{corpus}: reconciliations", ("number", "time", "found", "documents", "took", "converged"), rows)
+
+
+def _line(entry: dict[str, Any]) -> tuple[object, ...]:
+    """Return a line of the history as a row; one that is no repair (an erasure, lost documents) says what it is."""
+    if "kind" in entry:
+        documents = entry["documents"]
+        count = documents if isinstance(documents, int) else len(documents)
+        return entry["number"], entry["at"][:16], entry["kind"], count, "", entry.get("reason", "")
+    return (
+        entry["number"],
+        entry["time"][:16],
+        ", ".join(sorted({f"{one['type']} {one['affected']}" for one in entry["found"]})) or entry.get("reason", ""),
+        entry["plan"]["documents"],
+        f"{entry['seconds']:.0f} s",
+        "yes" if entry["converged"] else entry["problem"] or f"left: {', '.join(entry['left'])}",
+    )
 
 
 @app.command()

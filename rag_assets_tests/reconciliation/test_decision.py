@@ -43,7 +43,7 @@ def test_a_repair_that_does_not_help_is_put_off_and_then_left_alone(unbuilt):
         decision = decide(unbuilt.corpus, STATE, at=NOON)
         assert decision.verdict == "repair"
         record_attempt(unbuilt.corpus, decision.repairing, NOON)
-        record_failure(unbuilt.corpus, decision.repairing, NOON)
+        record_failure(unbuilt.corpus, [one.key for one in decision.repairing], NOON)
         put_off = decide(unbuilt.corpus, STATE, at=NOON)
         assert put_off.verdict == ("backoff" if attempt == 1 else "stuck")
         assert put_off.exit_code == (1 if attempt == 1 else 3)

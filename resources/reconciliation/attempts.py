@@ -55,15 +55,15 @@ def record_attempt(corpus: Corpus, issues: Iterable[DriftIssue], at: datetime | 
     remember(corpus.store, change)
 
 
-def record_failure(corpus: Corpus, issues: Iterable[DriftIssue], at: datetime | None = None) -> None:
-    """Let the waiting begin now, after an attempt at these issues failed."""
+def record_failure(corpus: Corpus, keys: Iterable[str], at: datetime | None = None) -> None:
+    """Let the waiting begin now, after an attempt at the issues of these keys failed."""
     at, retries = at or now(), corpus.settings.retries
-    failed = list(issues)
+    failed = list(keys)
 
     def change(memory: Memory) -> None:
-        for issue in failed:
-            if (one := memory.attempts.get(issue.key)) is not None:
-                one.next = at + backoff(corpus.name, issue.key, one.attempts, retries)
+        for key in failed:
+            if (one := memory.attempts.get(key)) is not None:
+                one.next = at + backoff(corpus.name, key, one.attempts, retries)
 
     remember(corpus.store, change)
 

@@ -1,5 +1,5 @@
 """What is remembered of a corpus besides the store itself: attempts, approvals, acknowledgements, pauses, confirmed
-removals, incidents.
+removals, incidents, repairs under way.
 
 Losing it costs work, or asks a person again; it is never believed about what the store holds. Written whole, by one
 process at a time. Not here: what follows from it (`decision`).
@@ -7,7 +7,7 @@ process at a time. Not here: what follows from it (`decision`).
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from pydantic import BaseModel, ValidationError
@@ -56,6 +56,14 @@ class Incident(BaseModel):
     waits: bool = False
 
 
+class Repair(BaseModel):
+    """A repair that was planned and is not yet in the history: for which issues, and what the line will begin with."""
+
+    planned: datetime
+    issues: tuple[str, ...]
+    entry: dict[str, Any]
+
+
 class Head(BaseModel):
     """The newest line of the history."""
 
@@ -64,7 +72,9 @@ class Head(BaseModel):
 
 
 class Memory(BaseModel):
-    """Everything remembered of a corpus. Attempts and incidents by issue key, confirmed removals by source."""
+    """Everything remembered of a corpus. Attempts and incidents by issue key, confirmed removals by source, repairs by
+    their id.
+    """
 
     attempts: dict[str, Attempt] = {}
     approval: Approval | None = None
@@ -72,6 +82,7 @@ class Memory(BaseModel):
     paused: Pause | None = None
     confirmed: dict[str, list[str]] = {}
     incidents: dict[str, Incident] = {}
+    repairs: dict[str, Repair] = {}
     history: Head | None = None
 
 
