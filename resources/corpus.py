@@ -14,7 +14,7 @@ from resources.chunking.base import chunker_fingerprint
 from resources.embedding.encoder import Encoder, load_encoder
 from resources.embedding.identity import ModelIdentity, model_identity
 from resources.embedding.tokenizer import Tokenizer, load_tokenizer
-from resources.errors import SettingsError, UnknownCorpusError
+from resources.errors import SettingsError, StoreError, UnknownCorpusError
 from resources.settings import CORPUS_NAME, CorpusSettings, Settings
 from resources.sources.base import Source
 from resources.sources.registry import open_source
@@ -107,14 +107,19 @@ def _place(store: str | None, base: Path) -> str | None:
 
 
 def corpus_names(settings: Settings) -> list[str]:
-    """Return the corpora that are configured or stored, in order."""
+    """Return the corpora that are configured or stored, in order; one whose target cannot be read is stored too, so
+    that opening it says what is wrong, and with which.
+    """
     folder = settings.home / CORPORA
-    stored = (
-        {one.name for one in folder.iterdir() if one.is_dir() and read_target(one).sources is not None}
-        if folder.is_dir()
-        else set()
-    )
+    stored = {one.name for one in folder.iterdir() if one.is_dir() and _is_stored(one)} if folder.is_dir() else set()
     return sorted(stored | set(settings.corpora))
+
+
+def _is_stored(folder: Path) -> bool:
+    try:
+        return read_target(folder).sources is not None
+    except StoreError:
+        return CORPUS_NAME.fullmatch(folder.name) is not None
 
 
 def corpus_settings(settings: Settings, name: str) -> CorpusSettings:

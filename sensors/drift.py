@@ -18,6 +18,7 @@ from resources.identity import digest
 from resources.reconciliation.alerts import report_look
 from resources.reconciliation.decision import Decision, decide
 from resources.reconciliation.freshness import record_agreement
+from resources.reconciliation.listing import listing_by
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.record import end_repair, plan_repair, verify_repair
 from resources.settings import Settings
@@ -36,6 +37,7 @@ from sensors.graph import (
     newest_run,
     status,
 )
+from sensors.listings import Listings, StillListingError, TickListings
 from sensors.repairs import ended_repairs
 from sensors.reports import Red, red_for_age, red_for_drift, red_for_error
 from sensors.watch import Watch
@@ -62,12 +64,15 @@ class Cursor(BaseModel):
 class Tick:
     """One tick: what it reports and requests, corpus by corpus."""
 
-    def __init__(self, context: dg.SensorEvaluationContext, settings: Settings, watch: Watch) -> None:
+    def __init__(
+        self, context: dg.SensorEvaluationContext, settings: Settings, watch: Watch, listings: TickListings
+    ) -> None:
         self.instance = context.instance
         self.log = context.log
         self.settings = settings
         self.cursor = Cursor.model_validate_json(context.cursor) if context.cursor else Cursor()
         self.watch = watch
+        self.list = listings
         self.events: list[dg.AssetCheckEvaluation | dg.AssetMaterialization] = []
         self.requests: list[dg.RunRequest] = []
         self.said: dict[str, str] = {}
@@ -79,7 +84,10 @@ class Tick:
         self.looks += 1
         try:
             corpus = open_corpus(self.settings, name)
-            self._look_at(corpus)
+            with listing_by(self.list):
+                self._look_at(corpus)
+        except StillListingError as error:
+            self.said[name] = str(error)
         except Exception as error:  # a defect that one corpus brings to light must not stop the others
             self.watch.forget(name)
             if not isinstance(error, RagAssetsError | OSError):
@@ -165,7 +173,7 @@ class Tick:
 
 def drift_sensor(settings: Settings) -> dg.SensorDefinition:
     """Return the sensor that looks for drift and requests repairs."""
-    watch = Watch()
+    watch, listings = Watch(), Listings()
 
     @dg.sensor(
         name="drift",
@@ -178,7 +186,7 @@ def drift_sensor(settings: Settings) -> dg.SensorDefinition:
     def drift(context: dg.SensorEvaluationContext, corpora: dg.ResourceParam[Corpora]) -> dg.SensorResult:
         now = corpora.settings()
         names = corpus_names(now)
-        tick = Tick(context, now, watch)
+        tick = Tick(context, now, watch, listings.tick())
         deadline = time.monotonic() + BUDGET_SECONDS
         first = tick.cursor.behind if tick.cursor.behind in names else ""
         tick.cursor.behind = ""

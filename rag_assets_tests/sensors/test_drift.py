@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import dagster as dg
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 import sensors.drift
+import sensors.listings
 from resources.reconciliation.consent import pause, resume
 
 FOLDER = "{sources: [{type: folder, path: docs}]%s}"
@@ -176,6 +178,49 @@ def test_a_corpus_that_raises_is_reported_and_does_not_stop_the_others(built):
     assert {one.check_name for one in errors} == {"agrees_with_sources", "is_current", "is_fresh"}
     assert str(built.folder / "other") in errors[0].metadata["reason"].value
     assert not [one for one in built.tick("drift").asset_events if one.partition == "another"], "said once"
+
+
+def test_a_target_that_cannot_be_read_is_an_error_of_its_corpus_alone(built):
+    built.lose_embeddings(1)
+    torn = built.settings.home / "corpora" / "torn"
+    torn.mkdir()
+    (torn / "target.json").write_text('{"sources": [{"type"')
+    found = built.tick("drift")
+    assert [one.partition_key for one in found.run_requests] == ["default"]
+    (error,) = [one for one in found.asset_events if one.partition == "torn"]
+    assert error.check_name == "is_current" and str(torn / "target.json") in error.metadata["reason"].value
+    assert not [one for one in built.tick("drift").asset_events if one.partition == "torn"], "said once"
+    built.tick("corpora")
+    assert "torn" in built.instance.get_dynamic_partitions("corpus")
+
+
+def test_a_source_that_hangs_is_waited_for_a_few_seconds_and_the_other_corpora_go_on(built, monkeypatch):
+    built.configure(f"{{another: {FOLDER % ''}, default: {FOLDER % ''}}}")
+    hanging, list_sources = threading.Event(), sensors.listings.list_sources
+    begun = []
+
+    def slowly(corpus):
+        if corpus.name == "another":
+            begun.append(corpus.name)
+            hanging.wait(60)
+        return list_sources(corpus)
+
+    monkeypatch.setattr(sensors.listings, "list_sources", slowly)
+    monkeypatch.setattr(sensors.listings, "PATIENCE", 0.5)
+    built.lose_embeddings(1)
+    started = time.monotonic()
+    found = built.tick("drift")
+    assert [one.partition_key for one in found.run_requests] == ["default"] and time.monotonic() - started < 20
+    assert not [one for one in found.asset_events if one.partition == "another"], "slow is not wrong"
+    still = built.tick("drift")
+    assert begun == ["another"], "the listing that was begun goes on"
+    assert "its sources are still being listed" in still.skip_message
+    monkeypatch.setattr(sensors.listings, "OVERDUE", 0.0)
+    overdue = built.tick("drift")
+    assert "agrees_with_sources" in {one.check_name for one in overdue.asset_events if one.partition == "another"}
+    hanging.set()
+    seen = built.tick("drift")
+    assert "missing_documents" in str([one.metadata for one in seen.asset_events if one.partition == "another"])
 
 
 def test_a_defect_of_our_own_is_reported_and_does_not_stop_the_others(built, monkeypatch):

@@ -3,7 +3,7 @@
 Reads sources only, never the store.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -107,23 +107,40 @@ def listing_once(run: str) -> Iterator[None]:
         _run.reset(token)
 
 
+_listed_by: ContextVar[Callable[[Corpus], Listing] | None] = ContextVar("listed_by", default=None)
+
+
+@contextmanager
+def listing_by(read: Callable[[Corpus], Listing]) -> Iterator[None]:
+    """Let `read` list the sources for every look within the block, by `list_sources` when it sees fit."""
+    token = _listed_by.set(read)
+    try:
+        yield
+    finally:
+        _listed_by.reset(token)
+
+
 def read_listing(corpus: Corpus) -> Listing:
-    """List every source of the corpus, several at a time; one that cannot be listed does not keep the others.
+    """Return what the sources of the corpus list, as the block decides that this is in (`listing_once`, `listing_by`).
 
     What was erased is left out, whenever that was.
     """
+    listed_by = _listed_by.get()
+    if listed_by is not None:
+        found = listed_by(corpus)
+        return replace(found, table=without_suppressed(corpus.store, found.table))
     run = _run.get()
     key = (run or "", corpus.name, corpus.base)
-    found = _last.get(key) if run is not None else None
-    if found is None:
-        found = _read(corpus)
-        if run is not None:
-            _last.clear()
-            _last[key] = found
+    known = _last.get(key) if run is not None else None
+    found = known or list_sources(corpus)
+    if run is not None and known is None:
+        _last.clear()
+        _last[key] = found
     return replace(found, table=without_suppressed(corpus.store, found.table))
 
 
-def _read(corpus: Corpus) -> Listing:
+def list_sources(corpus: Corpus) -> Listing:
+    """List every source of the corpus, several at a time; one that cannot be listed does not keep the others."""
     with ThreadPoolExecutor(SOURCES_AT_A_TIME) as threads:
         listed = list(threads.map(_listed, corpus.sources))
     found = list(zip(corpus.sources, listed, strict=True))
