@@ -180,7 +180,7 @@ def _materialise(
     settings: Settings, corpus: Corpus, decision: Decision, options: Options
 ) -> tuple[str, RunOutcome, End]:
     """Run what the plan names, and return the repair's id, how the run ended, and what is to be recorded of it."""
-    repair = plan_repair(corpus, decision, by="command", pipeline=options.pipeline, mode=options.mode)
+    repair = plan_repair(corpus, decision, by="command", here=True, pipeline=options.pipeline, mode=options.mode)
     tags = {
         MODE_TAG: options.mode,
         PLAN_TAG: decision.plan.id,

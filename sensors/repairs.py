@@ -21,7 +21,9 @@ def ended_repairs(instance: dg.DagsterInstance, corpus: Corpus) -> dict[str, End
     found = {}
     for repair, noted in read_memory(corpus.store).repairs.items():
         records = instance.get_run_records(dg.RunsFilter(tags={REPAIR_TAG: repair}), limit=1)
-        if not records and now() - noted.planned > UNSEEN:
+        if not records and noted.was_killed():
+            found[repair] = End(None, success=False, problem="its process was killed before its run began")
+        elif not records and now() - noted.planned > UNSEEN:
             found[repair] = End(None, success=False, problem="no run was started for it")
         elif records and records[0].dagster_run.is_finished:
             found[repair] = _end(instance, records[0])

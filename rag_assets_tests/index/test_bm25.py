@@ -1,6 +1,8 @@
 """BM25 answers any text a person types, and an index that grew answers like one built at once."""
 
 import math
+import subprocess
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,7 @@ from resources.index.bm25 import Bm25Index, Bm25Parameters, self_query
 from resources.index.entries import Scored
 from resources.index.generation import read_manifest, verify
 
-from .made import STEMS, Chunk, bm25, chunk_id, document_id, entries, fetch_texts, text, text_batch
+from .made import STEMS, Chunk, bm25, bm25_answers, chunk_id, document_id, entries, fetch_texts, text, text_batch
 
 QUERIES = ("rivera engineb", "wing1 about cloudc", "papera paperb paperc", "stone0", "about", "nowhere")
 EVERYTHING = "about " + " ".join(f"{stem}{letter}" for stem in STEMS for letter in "0123456789abcdef")
@@ -217,3 +219,24 @@ def test_errors_that_a_person_can_act_on(tmp_path: Path) -> None:
     index.close()
     with pytest.raises(StoreError, match="closed"):
         index.search("rivera", 3)
+
+
+def test_an_index_on_a_read_only_file_system_answers_as_ever(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    try:
+        path = bm25(disk, range(40))
+        before = bm25_answers(path)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        opened = Bm25Index.open(path)
+        links = set(Path(tempfile.gettempdir()).glob("rag-assets-bm25-*"))
+        assert opened.search("about", 3) and bm25_answers(path) == before
+        del opened
+        assert len(set(Path(tempfile.gettempdir()).glob("rag-assets-bm25-*"))) < len(links), (
+            "its links are gone with it"
+        )
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -1,5 +1,7 @@
 """What may be repaired, and when: every verdict, on a corpus that was never built."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +10,7 @@ from resources.errors import RagAssetsError, SettingsError
 from resources.reconciliation.attempts import Changes, backoff, record_attempt, record_failure, record_look
 from resources.reconciliation.consent import acknowledge, approve, confirm_removals, pause, resume
 from resources.reconciliation.decision import decide
-from resources.reconciliation.memory import PATH, now, read_memory
+from resources.reconciliation.memory import PATH, now, read_memory, remember
 from resources.reconciliation.observe import SystemState
 from resources.store.tables import DOCUMENTS
 
@@ -63,6 +65,25 @@ def _forget_the_wait(unbuilt):
             one.next = NOON
 
     remember(unbuilt.corpus.store, change)
+
+
+def test_a_repair_whose_process_was_killed_before_it_did_anything_is_no_reason_to_wait(unbuilt):
+    code = """
+import os, sys
+from pathlib import Path
+from resources.corpus import open_corpus
+from resources.reconciliation.decision import decide
+from resources.reconciliation.record import plan_repair
+from resources.settings import load_settings
+corpus = open_corpus(load_settings(Path(sys.argv[1])), "default")
+plan_repair(corpus, decide(corpus, "token-embeddings"), by="command", here=True)
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", code, str(unbuilt.folder / "rag.yaml")], check=False)
+    assert decide(unbuilt.corpus, STATE).verdict == "repair"
+    assert read_memory(unbuilt.corpus.store).attempts["missing_documents@candidate"].attempts == 1, "it counts"
+    remember(unbuilt.corpus.store, lambda memory: memory.repairs.clear())
+    assert decide(unbuilt.corpus, STATE).verdict == "backoff", "what was requested and not killed is waited for"
 
 
 def test_progress_starts_the_count_anew(unbuilt):

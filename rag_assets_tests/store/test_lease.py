@@ -39,6 +39,21 @@ def test_a_released_lease_is_free_at_once(tmp_path):
     lease.acquire("run-2", wait=0).check()
 
 
+@pytest.mark.parametrize("content", [b"", b'{"number": 1, "ow', b'{"number": 1}', b"\xff\xfe"])
+def test_a_damaged_lease_is_waited_out_and_taken_over(tmp_path, monkeypatch, content):
+    monkeypatch.setattr(lease_module, "TTL", 0.5)
+    lease = Lease(LocalFiles(tmp_path), "c")
+    held = lease.acquire("run-1", wait=0)
+    [file] = (tmp_path / "lease").glob("*.json")
+    file.write_bytes(content)
+    held.check()
+    with pytest.raises(LeaseHeldError, match="unknown"):
+        lease.acquire("run-2", wait=0.2)
+    lease.acquire("run-2", wait=2).check()
+    with pytest.raises(LeaseLostError):
+        held.check()
+
+
 def test_a_killed_process_holds_nothing(tmp_path):
     code = f"""
 import os

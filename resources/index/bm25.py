@@ -4,6 +4,9 @@ Here: building a generation from the last one, opening it, and searching it with
 how text becomes terms (`segments`), how folders come into being (`generation`), fusion, and query rewriting.
 """
 
+import shutil
+import tempfile
+import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -100,6 +103,23 @@ def build_bm25(
         return generation.publish(draft, indexes, manifest.model_copy(update={"parts": records}), base)
 
 
+def _opened(folder: Path) -> tantivy.Index:
+    index = tantivy.Index.open(str(folder))
+    index.config_reader("manual")
+    return index
+
+
+def _linked(folder: Path) -> Path:
+    """Return a temporary folder of links to the files: tantivy puts a lock file beside the segments even to read them,
+    which a read-only file system refuses.
+    """
+    links = Path(tempfile.mkdtemp(prefix="rag-assets-bm25-"))
+    for file in folder.iterdir():
+        if file.suffix != ".lock":
+            (links / file.name).symlink_to(file.absolute())
+    return links
+
+
 class Bm25Index:
     """An open generation. Reads are safe from any number of threads; the files are mapped, not loaded."""
 
@@ -125,11 +145,14 @@ class Bm25Index:
         generation.require_whole(path, manifest)
         parts = entries.hide([entries.read_part(path, record.name) for record in manifest.parts], removed_documents)
         try:
-            index = tantivy.Index.open(str(path / FOLDER))
-            index.config_reader("manual")
+            return cls(manifest, parts, _opened(path / FOLDER))
         except ValueError as error:
-            raise IndexDamagedError(f"index {path} cannot be opened ({error}): rebuild the index") from error
-        return cls(manifest, parts, index)
+            if "Lockfile" not in str(error):
+                raise IndexDamagedError(f"index {path} cannot be opened ({error}): rebuild the index") from error
+        links = _linked(path / FOLDER)
+        opened = cls(manifest, parts, _opened(links))
+        weakref.finalize(opened, shutil.rmtree, links, ignore_errors=True)
+        return opened
 
     def search(self, query: str, k: int) -> list[Scored]:
         """Return the k chunks with the highest BM25 score, best first, equal scores by chunk id.

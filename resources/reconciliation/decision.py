@@ -110,9 +110,13 @@ def _is_put_off(look: SystemState, issue: DriftIssue, at: datetime) -> bool:
     attempt, retries = look.memory.attempts.get(issue.key), look.corpus.settings.retries
     if is_exhausted(attempt, issue, retries):
         return True
+    if not is_waiting(attempt, issue, at):
+        return False
     holder = look.corpus.store.lease.holder()
-    was_killed = holder is not None and not holder.released and holder.process_is_gone()
-    return is_waiting(attempt, issue, at) and not was_killed
+    died_writing = holder is not None and not holder.released and holder.process_is_gone()
+    return not (
+        died_writing or any(issue.key in one.issues and one.was_killed() for one in look.memory.repairs.values())
+    )
 
 
 def _before_planning(

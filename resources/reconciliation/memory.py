@@ -13,6 +13,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from resources.store.base import CorpusStore
+from resources.store.lease import process_runs, this_host
 
 PATH = "reconciliation/memory.json"
 
@@ -57,11 +58,21 @@ class Incident(BaseModel):
 
 
 class Repair(BaseModel):
-    """A repair that was planned and is not yet in the history: for which issues, and what the line will begin with."""
+    """A repair that was planned and is not yet in the history: for which issues, and what the line will begin with.
+
+    `host`, `pid`, `process_started`: the process that carries it out itself; empty where it requested a run.
+    """
 
     planned: datetime
     issues: tuple[str, ...]
     entry: dict[str, Any]
+    host: str = ""
+    pid: int = 0
+    process_started: float = 0.0
+
+    def was_killed(self) -> bool:
+        """Whether the process that carried it out on this host is gone."""
+        return self.host == this_host() and not process_runs(self.pid, self.process_started)
 
 
 class Head(BaseModel):

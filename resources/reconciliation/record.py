@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+import psutil
+
 from resources.corpus import Corpus
 from resources.reconciliation.attempts import record_attempt, record_failure
 from resources.reconciliation.decision import Decision
@@ -18,6 +20,7 @@ from resources.reconciliation.drift import holds
 from resources.reconciliation.history import append
 from resources.reconciliation.memory import Repair, now, read_memory, remember
 from resources.reconciliation.observe import SystemState
+from resources.store.lease import process_start, this_host
 
 RECORDED_IDS = 20
 
@@ -42,11 +45,15 @@ def plan_repair(
     decision: Decision,
     *,
     by: str,
+    here: bool = False,
     reason: str = "",
     pipeline: str | None = None,
     mode: str = "progressive",
 ) -> str:
-    """Note, before its run is started or requested, that a repair begins, and return its id. `by`: what starts it."""
+    """Note, before its run is started or requested, that a repair begins, and return its id.
+
+    `by`: what starts it; `here`: in this process, so that the repair counts as killed when the process is gone.
+    """
     record_attempt(corpus, decision.repairing)
     at, repair = now(), uuid4().hex[:12]
     entry = {
@@ -61,7 +68,12 @@ def plan_repair(
         "plan": {name: value for name, value in decision.plan.as_json().items() if name != "steps"},
     }
     keys = tuple(issue.key for issue in decision.repairing)
-    remember(corpus.store, lambda memory: memory.repairs.update({repair: Repair(planned=at, issues=keys, entry=entry)}))
+    noted = Repair(planned=at, issues=keys, entry=entry)
+    if here:
+        process = psutil.Process()
+        where = {"host": this_host(), "pid": process.pid, "process_started": process_start(process)}
+        noted = noted.model_copy(update=where)
+    remember(corpus.store, lambda memory: memory.repairs.update({repair: noted}))
     return repair
 
 

@@ -86,10 +86,17 @@ class Lease:
         self.corpus = corpus
 
     def holder(self) -> Holder | None:
-        """Return the newest holder, released or not; None when nobody ever wrote."""
+        """Return the newest holder, released or not; None when nobody ever wrote.
+
+        A file that is damaged says nothing of its holder, who writes it anew with the next beat if there is one.
+        """
         while numbers := self._numbers():
             with suppress(FileNotFoundError):  # a newer holder has cleaned it up meanwhile: look again
-                return Holder(**json.loads(self.files.read(self._path(max(numbers)))))
+                content = self.files.read(self._path(max(numbers)))
+                try:
+                    return Holder(**json.loads(content))
+                except (ValueError, TypeError):
+                    return Holder(max(numbers), "unknown", "unknown", 0, 0.0, "unknown")
         return None
 
     def acquire(self, owner: str, *, wait: float, is_gone: Callable[[Holder], bool] = _never) -> "HeldLease":
