@@ -44,6 +44,11 @@ class QueryEncoding(NamedTuple):
     tokens: list[np.ndarray]
     truncated: list[bool]
 
+    def of(self, numbers: Sequence[int]) -> "QueryEncoding":
+        """Return the same for some of the queries."""
+        tokens = [self.tokens[number] for number in numbers]
+        return QueryEncoding(self.pooled[list(numbers)], tokens, [self.truncated[number] for number in numbers])
+
 
 class Encoder:
     """A loaded model. Threads may share it: nothing in it changes after loading."""

@@ -7,6 +7,7 @@ a metric's definition (`metrics`, `ragas_metrics`), how the page looks (`page`),
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from resources.embedding.encoder import Encoder, QueryEncoding
 from resources.errors import StoreError
 from resources.evaluation.metrics import DEPTH, means, per_query
 from resources.evaluation.outcome import PER_QUERY, Evaluation
@@ -28,6 +30,7 @@ from resources.sources.base import JudgedQuery
 
 FORMAT = 1
 BLOCK = 64
+ENCODED_BLOCKS = 16
 SAMPLE_SHARE = 8
 SAMPLE_LEAST, SAMPLE_MOST = 20, 50
 LATENCY_K = 10
@@ -132,13 +135,28 @@ def _rankings(
     rankings: dict[str, dict[str, list[str]]] = {name: {} for name in pipelines}
     for start in range(0, len(asked), BLOCK):
         block = asked[start : start + BLOCK]
-        candidates = Candidates(view, [one.text for one in block], settings, max(settings.depth, DEPTH))
+        candidates = _candidates(view, block, pipelines, settings, max(settings.depth, DEPTH))
         for name in pipelines:
             for query, hits in zip(block, retrieve_from(candidates, pipeline=name, k=DEPTH), strict=True):
                 rankings[name][query.query_id] = [hit.document_id for hit in hits]
         if progress is not None:
             progress(start + len(block), len(asked))
     return rankings
+
+
+def _candidates(
+    view: RetrievalView, asked: Sequence[JudgedQuery], pipelines: Sequence[str], settings: RetrievalSettings, depth: int
+) -> Candidates:
+    """Return what the pipelines share. Snapshot after snapshot is asked the same, so the encoding is remembered."""
+    candidates = Candidates(view, [one.text for one in asked], settings, depth)
+    if any("dense_index" in find_pipeline(name).needs for name in pipelines):
+        candidates.encoding = _encoded(view.encoder, tuple(candidates.queries))
+    return candidates
+
+
+@lru_cache(maxsize=ENCODED_BLOCKS)
+def _encoded(encoder: Encoder, queries: tuple[str, ...]) -> QueryEncoding:
+    return encoder.encode_queries(queries)
 
 
 def _latencies(
@@ -178,7 +196,7 @@ def _ragas(
     texts = {query: [text for key in keys for text in passages.get(key, ())] for query, keys in relevant.items()}
     kept = [one for one in sample if 0 < len(texts[one.query_id]) <= RAGAS_PASSAGES]
     figures = {}
-    candidates = Candidates(view, [one.text for one in kept], settings, max(settings.depth, RAGAS_K))
+    candidates = _candidates(view, kept, pipelines, settings, max(settings.depth, RAGAS_K))
     for name in pipelines:
         documents = retrieve_from(candidates, pipeline=name, k=RAGAS_K)
         chunks = retrieve_from(candidates, pipeline=name, k=RAGAS_K, group_by_document=False)

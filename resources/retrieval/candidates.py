@@ -36,7 +36,10 @@ class Candidates:
     def deeper(self, numbers: Sequence[int], factor: int) -> "Candidates":
         """Return the same for some of the queries, to be asked `factor` times as deep."""
         queries = [self.queries[number] for number in numbers]
-        return Candidates(self.view, queries, self.settings, self.depth * factor)
+        same = Candidates(self.view, queries, self.settings, self.depth * factor)
+        if "encoding" in self.__dict__:
+            same.encoding = self.encoding.of(numbers)
+        return same
 
     def is_exhausted(self, number: int) -> bool:
         """Say whether the indexes asked so far have nothing more to tell about query `number`."""
