@@ -9,6 +9,7 @@ import pytest
 
 from rag_assets_tests.sources.reading import failures, fetch_listed
 from resources.errors import SourceError
+from resources.sources import archive_formats
 from resources.sources.base import RawDocument
 from resources.sources.failures import HostileError
 from resources.sources.registry import open_source
@@ -68,6 +69,19 @@ def test_members_are_listed_and_read_also_those_of_archives_within(tmp_path, nam
         f"sub/{name}!/c.txt": b"gamma",
         f"sub/{name}!/inner.zip!/d.txt": b"delta",
     }
+
+
+def test_an_archive_that_has_not_changed_is_not_read_again_to_list_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.tar.gz"
+    path.write_bytes(tarred(PAGES, "w:gz"))
+    listed = list(archive(path).discover())
+    monkeypatch.setattr(archive_formats.TarArchive, "members", lambda self: 1 / 0)
+    assert list(archive(path).discover()) == listed
+    monkeypatch.undo()
+    path.write_bytes(tarred({**PAGES, "a.txt": b"other"}, "w:gz"))
+    changed = {item.key: item.version for item in archive(path).discover()}
+    assert [item.key for item in listed if changed[item.key] != item.version] == ["a.txt"]
+    assert [item.key for item in archive(path, include=["deep/**"]).discover()] == ["deep/b.txt"]
 
 
 @pytest.mark.parametrize("make", [zipped, tarred])
