@@ -24,6 +24,8 @@ from resources.store.tables import Table, token_embeddings
 from resources.targets import Target, read_target
 
 CORPORA = "corpora"
+ADOPTED = "adopted"
+"""The folder of what is remembered of tables of other software; they are no corpora of ours."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ def open_corpus(settings: Settings, name: str, target: Target | None = None) -> 
         chosen = settings.defaults
     else:
         known = ", ".join(corpus_names(settings)) or "none"
+        if (settings.home / ADOPTED / f"{name}.json").is_file():
+            raise UnknownCorpusError(
+                f"{name} is a table of other software: it can be looked at, and nothing else: rag-assets reconcile "
+                f"status --corpus {name}; corpora of our own: {known}"
+            )
         raise UnknownCorpusError(
             f"unknown corpus {name!r}; there are: {known}. Add it to {settings.path or 'rag.yaml'} under `corpora:`, "
             f"or name its source: rag-assets ensure search-ready --corpus {name} --source folder:PATH --auto-fix"

@@ -40,6 +40,7 @@ def test_adopted_once_and_looked_at_ever_after(postgres, passages, rag_assets, t
     assert seen.returncode == 1 and "3 rows have zero vectors (zero_vectors, live). Repair: embed." in seen.stdout
     assert rag_assets("reconcile", "status", "--corpus", "bought").returncode == 2, "the variable is not set"
     assert "bought" in rag_assets("corpora", "list").stdout
+    assert "is a table of other software" in rag_assets("query", "why?", "--corpus", "bought").stderr
 
     with psycopg.connect(postgres) as connection:
         connection.execute(

@@ -5,9 +5,12 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from rag_assets_tests.adoption.made import with_bad_rows, with_bad_vectors
+from rag_assets_tests.adoption.made import Planted, with_bad_rows, with_bad_vectors
+from rag_assets_tests.models import save_second_model
 from resources.adoption.adopting import adopt, look_again
 from resources.adoption.registration import Registration, open_foreign, read_registration
+from resources.embedding.checkpoint import DEFAULT_MODEL
+from resources.embedding.encoder import load_encoder
 from resources.errors import AdoptionError
 
 BAD_TABLE = """
@@ -117,6 +120,25 @@ def test_without_the_model_what_only_it_can_tell_is_left_open(postgres, passages
     assert repeated > planted.expected["repeated_batch"] and len(repeated) == 4, "whose vector it is, is not known"
     hidden = set().union(*(planted.expected[one] for one in ("mock_vectors", "shuffled_vectors", "stale_embeddings")))
     assert len(doubtful & hidden) >= 0.6 * len(hidden) and len(doubtful - hidden) <= 0.01 * len(planted.rows)
+
+
+def test_rows_of_another_model_are_told_from_mocks(postgres, passages, settings, tmp_path):
+    planted = Planted(list(passages))
+    at = planted.take(60)
+    second = load_encoder(save_second_model(tmp_path / "second"))
+    vectors = second.encode_queries([planted.rows[one].text for one in at]).pooled
+    planted.change("foreign_model_vectors", at, vector=list(vectors))
+    planted.defect("N(0,1)", "mock_vectors")
+    planted.rows.append(replace(passages[0], key="long", text="A long tale. " * 200, vector=None))
+    tale = load_encoder(DEFAULT_MODEL).encode_queries([planted.rows[-1].text]).pooled[0]
+    planted.change("overlong_texts", [len(planted.rows) - 1], vector=[tale])
+    store(postgres, planted.rows)
+    _, found = adopt(settings, "bought", wanted(postgres), {}, seed=1)
+    seen = found_in(found)
+    assert set().union(*seen.values()) == set().union(*planted.expected.values())
+    assert seen["overlong_texts"] == {"long"}
+    assert len(seen["foreign_model_vectors"] & planted.expected["foreign_model_vectors"]) >= 54
+    assert not seen["foreign_model_vectors"] & planted.expected["mock_vectors"]
 
 
 def test_arrays_of_numbers_are_vectors_too_and_need_not_be_finite(postgres, passages, settings):

@@ -31,14 +31,19 @@ class TextFit:
         self._weights = self._inverse = np.empty(0)
         self.rows = 0
 
-    def add(self, texts: Sequence[str], vectors: np.ndarray) -> None:
-        """Take part of the rows into the fit: finite, non-zero vectors, float32 (n, dimension)."""
-        features, targets = self._features(texts), _unit(vectors)
+    def add(self, texts: Sequence[str], vectors: np.ndarray) -> np.ndarray:
+        """Take part of the rows into the fit: finite, non-zero vectors, float32 (n, dimension).
+
+        Returns how many tokens each text has, (n,).
+        """
+        ids = self._tokenizer.ids(texts)
+        features, targets = self._features(ids), _unit(vectors)
         self._square += features.T @ features
         self._cross += features.T @ targets
         self._sum += features.sum(axis=0)
         self._target += targets.sum(axis=0)
         self.rows += len(texts)
+        return np.array([len(one) for one in ids])
 
     def scores(self, texts: Sequence[str], vectors: np.ndarray) -> np.ndarray:
         """Return how well each row's vector fits its text, a cosine (n,): what the other rows predict it to be."""
@@ -48,12 +53,11 @@ class TextFit:
             penalty = RIDGE * np.trace(covariance) / min(self.rows, len(covariance))
             self._inverse = np.linalg.inv(covariance + penalty * np.eye(len(covariance)))
             self._weights = self._inverse @ (self._cross - self.rows * np.outer(mean, target))
-        features, away = self._features(texts) - mean, _unit(vectors) - target
+        features, away = self._features(self._tokenizer.ids(texts)) - mean, _unit(vectors) - target
         leverage = (np.einsum("ij,jk,ik->i", features, self._inverse, features) + 1 / self.rows)[:, None]
         return cosines(features @ self._weights - leverage * away, away)
 
-    def _features(self, texts: Sequence[str]) -> np.ndarray:
-        ids = self._tokenizer.ids(texts)
+    def _features(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
         return np.stack([self._table[one].mean(axis=0) for one in ids]).astype(np.float64)
 
 

@@ -38,6 +38,7 @@ SAMPLE = 0.02
 FEWEST_EMBEDDED = 128
 OUTLIER = 3.5
 STALE = "{n} rows have the vector of another text than theirs"
+OVERLONG = "{n} rows have texts longer than the model reads: nobody finds what their ends say"
 DOUBTFUL = "{n} rows have vectors that fit their texts far less than the others do; only the model (--model) can tell"
 
 
@@ -110,6 +111,7 @@ class _Look:
         self.inquiry = Inquiry(self.witness.examine if self.witness else lambda _: [], lambda _: 1, draw)
         self.rows, self.summary = Rows(roles), Summary(self.calibration)
         self.fit = self._text_fit() if depth == "reembed" else None
+        self.overlong: list[str] = []
         self.notes: list[str] = []
 
     def run(self, documents: str | None) -> Look:
@@ -124,7 +126,7 @@ class _Look:
         doubtful = self._sample() if self.fit is not None and self.fit.rows >= FEWEST else []
         self._say_what_is_unknown()
         named = self.table.document_ids(documents, ROWS) if documents else None
-        found = [*self.rows.issues(named), *self._vector_issues(), *_doubtful(doubtful)]
+        found = [*self.rows.issues(named), *self._vector_issues(), *_noted(self.overlong, doubtful)]
         return Look(
             len(self.rows),
             self.rows.distinct_documents(),
@@ -147,7 +149,9 @@ class _Look:
                 self._recall(part)
                 self.summary.add(part)
                 if self.fit is not None:
-                    self.fit.add(part.rows.column("text").to_pylist(), part.pooled)
+                    tokens = self.fit.add(part.rows.column("text").to_pylist(), part.pooled)
+                    if self.model is not None:
+                        self.overlong += [part.ids[row] for row in np.flatnonzero(tokens > self.model.max_tokens)]
 
     def _is_usable(self, block: Block, row: int) -> bool:
         return bool(block.rows.column("text")[row].as_py()) and block.ids[row] not in self.inquiry.findings
@@ -257,5 +261,6 @@ def _blocks(batch: pa.RecordBatch, identity: ModelIdentity) -> Iterator[Block]:
         yield Block(pa.record_batch(columns), blank, identity)
 
 
-def _doubtful(keys: Sequence[str]) -> Iterator[DriftIssue]:
-    yield from issue("doubtful_vectors", Severity.LOW, "live", keys, "by you: name the model", DOUBTFUL)
+def _noted(overlong: Sequence[str], doubtful: Sequence[str]) -> Iterator[DriftIssue]:
+    yield from issue("overlong_texts", Severity.LOW, "live", overlong, "chunk", OVERLONG)
+    yield from issue("doubtful_vectors", Severity.LOW, "live", doubtful, "by you: name the model", DOUBTFUL)

@@ -18,6 +18,8 @@ from resources.reconciliation.audit.proof import IMPLAUSIBLE, SAME_POOLED, Evide
 
 TRIED = 24
 MOST = 0.5
+FEWEST_TO_COMPARE = 12
+ALIKE = 0.35
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,36 @@ class ForeignWitness:
         )
         unit = stored / np.linalg.norm(stored, axis=1, keepdims=True)
         others = (unit @ (fresh / np.linalg.norm(fresh, axis=1, keepdims=True)).T).max(axis=1)
+        odd = np.flatnonzero(~(own >= SAME_POOLED) & ~plausible)
+        foreign = set(odd[_same_similarities(stored[odd], fresh[odd])])
         evidence = []
         for at, (key, text, vector) in enumerate(rows):
             drift = None
             if not own[at] >= SAME_POOLED:
                 swapped = "shuffled_vectors" if others[at] >= SAME_POOLED else "stale_embeddings"
-                drift = swapped if plausible[at] else "mock_vectors"
+                drift = swapped if plausible[at] else "foreign_model_vectors" if at in foreign else "mock_vectors"
                 self.proven[key] = row_digest(text, vector)
             evidence.append(Evidence(key, drift, float(own[at])))
         return evidence
+
+
+def _same_similarities(stored: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """Tell another model's vectors from no model's: whether a row's similarities to the others rank as its text's do.
+
+    Vectors of two models cannot be compared, their similarities can (Kriegeskorte, Mur and Bandettini,
+    "Representational similarity analysis", Frontiers in Systems Neuroscience, 2008). Few rows tell nothing: False.
+    """
+    count = len(stored)
+    if count < FEWEST_TO_COMPARE:
+        return np.zeros(count, bool)
+    rows = []
+    for vectors in (stored, fresh):
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        alike = (unit @ unit.T)[~np.eye(count, dtype=bool)].reshape(count, count - 1)
+        ranks = alike.argsort(axis=1).argsort(axis=1).astype(np.float32)
+        rows.append(ranks - ranks.mean())
+    same: np.ndarray = cosines(*rows) > max(ALIKE, 3 / np.sqrt(count - 1))
+    return same
 
 
 def row_digest(text: str, vector: np.ndarray) -> str:

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from resources.adoption.postgres import open_postgres
 from resources.adoption.qdrant import open_qdrant
 from resources.adoption.table import ForeignTable
+from resources.corpus import ADOPTED
 from resources.errors import AdoptionError, StoreError
 from resources.settings import CORPUS_NAME, Settings, interpolate
 from resources.store.files import LocalFiles
 
-FOLDER = "adopted"
 SUFFIX = ".json"
 
 
@@ -90,8 +90,8 @@ def remember(settings: Settings, name: str, registration: Registration) -> None:
 
 def audits_folder(settings: Settings) -> Path:
     """Return where calibrations of the models of adopted tables are kept."""
-    return settings.home / FOLDER / "audits"
+    return settings.home / ADOPTED / "audits"
 
 
 def _files(settings: Settings) -> LocalFiles:
-    return LocalFiles(settings.home / FOLDER)
+    return LocalFiles(settings.home / ADOPTED)
