@@ -37,7 +37,7 @@ def adopt(
     url: Annotated[
         str,
         typer.Argument(
-            help="postgresql://HOST/DATABASE, qdrant:FOLDER, qdrant+http://HOST:6333. "
+            help="postgresql://HOST/DATABASE, qdrant:FOLDER, qdrant+http://HOST:6333, iris://HOST:1972/NAMESPACE. "
             "${VARIABLE} is filled in from the environment each time."
         ),
     ],

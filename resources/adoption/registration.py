@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from resources.adoption.iris import open_iris
 from resources.adoption.postgres import open_postgres
 from resources.adoption.qdrant import open_qdrant
 from resources.adoption.table import ForeignTable
@@ -42,7 +43,7 @@ class Registration(BaseModel):
 
 
 def open_foreign(url: str, table: str | None = None, collection: str | None = None) -> ForeignTable:
-    """Open `postgresql://…`, `qdrant:FOLDER` or `qdrant+http://HOST:6333`, read-only."""
+    """Open `postgresql://…`, `qdrant:FOLDER`, `qdrant+http://HOST:6333` or `iris://HOST:1972/NAMESPACE`."""
     whole = str(interpolate(url, "URL"))
     kind, _, rest = whole.partition(":")
     if kind in ("postgresql", "postgres"):
@@ -51,8 +52,11 @@ def open_foreign(url: str, table: str | None = None, collection: str | None = No
         return open_qdrant(rest, collection or table)
     if kind in ("qdrant+http", "qdrant+https"):
         return open_qdrant(whole.removeprefix("qdrant+"), collection or table)
+    if kind == "iris":
+        return open_iris(whole, table)
     raise AdoptionError(
-        f"{without_password(url)}: a URL begins with postgresql://, qdrant:FOLDER, qdrant+http:// or qdrant+https://"
+        f"{without_password(url)}: a URL begins with postgresql://, qdrant:FOLDER, qdrant+http://, qdrant+https:// or "
+        "iris://"
     )
 
 
