@@ -26,7 +26,8 @@ from resources.materialisation.snapshot import retain
 from resources.reconciliation import history
 from resources.reconciliation.memory import Memory, remember
 from resources.reconciliation.observe import SystemState
-from resources.reconciliation.suppression import RECEIPTS, hashed
+from resources.reconciliation.receipts import RECEIPTS
+from resources.reconciliation.suppression import hashed
 from resources.reconciliation.suppression import suppress as keep_away
 from resources.retrieval.snapshot import served_documents
 from resources.store.snapshots import Manifest, now

@@ -8,6 +8,7 @@ elsewhere.
 from collections.abc import Iterator
 
 from resources.alignment import Keyed
+from resources.reconciliation import receipts  # noqa: F401 - registers its validator
 from resources.reconciliation.completeness import tolerate
 from resources.reconciliation.diff import embeddings_diff
 from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds, issue, validator, validators

@@ -1,26 +1,17 @@
-"""Documents that were erased and must not come back: kept as hashes, and left out of every listing; and the erasures
-that did not end.
+"""Documents that were erased and must not come back: kept as hashes, and left out of every listing.
 
 Unlike the memory, losing this list is no loss of work: an erased document that its source still lists would return.
 """
 
 import json
-from collections.abc import Iterator
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from resources.errors import StoreError
 from resources.identity import digest
-from resources.reconciliation.drift import DriftIssue, Severity, issue, validator
 from resources.store.base import CorpusStore
 
-if TYPE_CHECKING:
-    from resources.reconciliation.observe import SystemState
-
 PATH = "reconciliation/suppressed.json"
-RECEIPTS = "erasures"
 
 
 def hashed(document_id: str) -> str:
@@ -63,25 +54,3 @@ def without_suppressed(store: CorpusStore, listing: pa.Table) -> pa.Table:
     if not hashes:
         return listing
     return listing.filter(pa.array([hashed(one) not in hashes for one in listing["document_id"].to_pylist()]))
-
-
-@validator("snapshot")
-def _erasures(state: "SystemState") -> Iterator[DriftIssue]:
-    files = state.corpus.store.files
-    receipts = [(PurePosixPath(path).stem, files.read(path)) for path in files.list(RECEIPTS)]
-    yield from issue(
-        "erasure_pending",
-        Severity.HIGH,
-        "both",
-        [receipt for receipt, content in receipts if not _is_complete(content)],
-        "run the same erase again",
-        "{n} erasures did not end; the documents are hidden, and files still hold them",
-    )
-
-
-def _is_complete(receipt: bytes) -> bool:
-    """Whether a receipt says that every place is erased; one that cannot be understood does not."""
-    try:
-        return all(json.loads(receipt)["places"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False

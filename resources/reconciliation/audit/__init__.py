@@ -4,3 +4,5 @@
 which to embed again, `proof` embeds them, `look` puts it together, `marks` writes what was proven into the quarantine.
 Nothing here repairs: the next run of the assets embeds marked rows again.
 """
+
+from resources.reconciliation.audit import exact, plausible  # noqa: F401 - each registers its validators, in this order

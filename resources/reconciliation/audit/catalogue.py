@@ -71,7 +71,5 @@ def vector_validator(
 @cache
 def vector_validators() -> tuple[VectorValidator, ...]:
     """Return all validators in the order in which they name a row's fault: exact ones first, the checksum last."""
-    from resources.reconciliation.audit import exact, plausible  # noqa: F401
-
     load_plugins(PLUGINS)
     return tuple(_VALIDATORS.values())
