@@ -97,6 +97,17 @@ class CompletenessSettings(Section):
         return enough and (self.max_missing is None or missing <= self.max_missing)
 
 
+class RetentionSettings(Section):
+    """What of the past is kept: the last `snapshots` contents, and what was live within `grace`, for running queries.
+
+    `hold`: snapshots by number that are kept whatever comes; true: everything, and nothing is erased either.
+    """
+
+    snapshots: int = Field(10, ge=1)
+    grace: Duration = timedelta(hours=1)
+    hold: bool | tuple[int, ...] = False
+
+
 class ReconcileSettings(Section):
     """The loop over all corpora: how many at once, how long the daemon waits between rounds and after an error."""
 

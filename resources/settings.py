@@ -24,6 +24,7 @@ from resources.policy import (
     BudgetSettings,
     CompletenessSettings,
     ReconcileSettings,
+    RetentionSettings,
     RetrySettings,
 )
 from resources.retrieval.settings import RetrievalSettings
@@ -120,6 +121,7 @@ class CorpusSettings(Section):
     auto_repair: AutoRepairSettings = AutoRepairSettings()
     budget: BudgetSettings = BudgetSettings()
     retries: RetrySettings = RetrySettings()
+    retention: RetentionSettings = RetentionSettings()
     completeness: CompletenessSettings = CompletenessSettings()
     target_state: Literal["token-embeddings", "search-ready", "ragas-eval"] = "search-ready"
     list_every: Duration = timedelta(0)

@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
+from rag_assets.cli import keeping
 from rag_assets.cli.options import ConfigOption, JsonOption
 
 app = typer.Typer(help="The corpora that there are, and tables of other software.", no_args_is_help=True)
+app.command("clean")(keeping.clean)
 
 
 @app.command("list")

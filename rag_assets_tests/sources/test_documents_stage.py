@@ -187,7 +187,7 @@ def test_equal_documents_are_found_once_for_each_circle_of_readers(desk):
     assert "zcopy:other.txt" in SystemState(desk.corpus).searchable["document_id"].to_pylist()
 
 
-def test_originals_are_kept_when_settings_or_the_source_say_so_and_cleared_with_their_rows(desk):
+def test_originals_are_kept_when_settings_or_the_source_say_so_and_stay_for_older_snapshots(desk):
     (desk.folder / "upload.txt").write_text("An upload.")
     desk.configure("[{type: file, path: upload.txt}, {type: folder, path: docs}]")
     desk.write(a="Not kept.")
@@ -202,7 +202,7 @@ def test_originals_are_kept_when_settings_or_the_source_say_so_and_cleared_with_
     assert digests == set(desk.rows("content_hash").values())
     desk.write(a="And another.")
     desk.sync()
-    assert kept() == ["An upload.", "And another."]
+    assert kept() == ["An upload.", "And another.", "Kept now."]
 
 
 def test_a_store_of_the_last_schema_is_read_and_brought_up_to_date_by_the_next_run(desk):

@@ -138,13 +138,12 @@ def commits(rows: Iterator[Row]) -> Iterator[list[Row]]:
 
 def seal(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     """Count the outcomes. A document that changed while it was read is found by the next look."""
-    columns = ("document_id", "source", "status", "text_hash", "characters", "bytes", "content_hash")
+    columns = ("document_id", "source", "status", "text_hash", "characters", "bytes")
     stored = corpus.store.rows(DOCUMENTS, columns)
     state = SystemState(corpus)
     left = state.documents.missing
     if left and writer.allowance.max_documents is None:
         raise StoreError(f"corpus {corpus.name}: {len(left)} documents are listed but were not stored: {some(left)}")
-    originals.clear(corpus, stored["content_hash"].to_pylist())
     texts = [
         f"{one}:{text}"
         for one, text in zip(stored["document_id"].to_pylist(), stored["text_hash"].to_pylist(), strict=True)

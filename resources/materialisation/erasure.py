@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resources.corpus import Corpus
-from resources.errors import ErasurePendingError
+from resources.errors import ErasurePendingError, StoreError
 from resources.identity import digest
 from resources.index.bm25 import build_bm25
 from resources.index.dense import build_dense
 from resources.materialisation import originals
 from resources.materialisation.base import writing_by_hand
 from resources.materialisation.candidate import candidate_manifest
-from resources.materialisation.snapshot import retain
+from resources.materialisation.retention import retain
 from resources.reconciliation import history
 from resources.reconciliation.memory import Memory, remember
 from resources.reconciliation.observe import SystemState
@@ -65,9 +65,14 @@ def erase(corpus: Corpus, document_ids: Sequence[str], reason: str) -> Receipt:
     """Erase documents from live at once and from every file of the corpus, and return the receipt.
 
     Ids that the corpus does not know are suppressed all the same. ErasurePendingError when the documents are hidden,
-    and the rest must wait until the candidate is complete and published.
+    and the rest must wait until the candidate is complete and published. StoreError when the corpus is on hold.
     """
     ids = sorted(set(document_ids))
+    if corpus.settings.retention.hold is not False:
+        raise StoreError(
+            f"corpus {corpus.name} is on hold (retention.hold in rag.yaml), so nothing of it may be erased; a document "
+            "that is taken out of its source is no longer found. Lift the hold first"
+        )
     with writing_by_hand(corpus) as writer:
         receipt = _begin(corpus, ids, reason)
         keep_away(corpus.store, ids)

@@ -1,6 +1,7 @@
 """The bytes of documents as they were fetched, kept under their hash when settings or the source say so.
 
-A row's `content_hash` names its file. What no row refers to any more is cleared.
+A row's `content_hash` names its file. What no row of a kept snapshot refers to is cleared away with the snapshots
+(`retention`).
 """
 
 from collections.abc import Collection
@@ -8,8 +9,7 @@ from pathlib import PurePosixPath
 
 from resources.corpus import Corpus
 from resources.identity import digest
-
-FOLDER = "originals"
+from resources.store.retention import ORIGINALS as FOLDER
 
 
 def keep(corpus: Corpus, data: bytes) -> None:

@@ -21,6 +21,7 @@ def roll_back(corpus: Corpus, number: int) -> Manifest:
     view = SnapshotView(store, wanted)
     _ = view.dense, view.bm25, view.encoder
     with writing_by_hand(corpus) as writer:
+        store.snapshots.read(number)  # a collection of garbage may have been quicker
         kept = set(store.rows(DOCUMENTS, ("document_id",))["document_id"].to_pylist())
         removed = {*wanted.removed_documents, *(served_documents(store, wanted).keys() - kept)}
         changes = {"kind": "rollback", "run": writer.run, "pinned": True, "restored_from": number}

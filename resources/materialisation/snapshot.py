@@ -1,15 +1,22 @@
 """The `snapshot` asset: publish the candidate. Nothing else moves live, except that removals hide documents at once."""
 
+from dataclasses import replace
+
+import structlog
+
 from resources.corpus import Corpus
-from resources.errors import StoreError
-from resources.materialisation.base import Materialised
+from resources.errors import LeaseLostError, SourceError, StoreError
+from resources.materialisation.base import Materialised, MetricValue
 from resources.materialisation.candidate import candidate_manifest
 from resources.materialisation.report import decide, figures, read_candidate_report
+from resources.materialisation.retention import collect, compact, retain
 from resources.reconciliation.observe import SystemState
 from resources.reconciliation.questions import report_folder
+from resources.store.retention import Needs
 from resources.store.snapshots import Manifest
-from resources.store.tables import CHUNKS, DOCUMENTS
 from resources.store.writer import CorpusWriter
+
+log = structlog.get_logger(__name__)
 
 
 def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
@@ -26,22 +33,25 @@ def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     decision = decide(corpus, state)
     if not decision.publish:
         raise StoreError(f"corpus {corpus.name}: the gate holds the candidate back: {decision.reason}")
+    compact(corpus, writer)
     draft = candidate_manifest(state, writer.run)
     metrics = evaluation.means if evaluation.queries else {}
     manifest = draft.model_copy(update={"report": report, "metrics": metrics})
     retain(corpus, manifest)
-    return _described(writer.publish(manifest), "published")
+    published = _described(writer.publish(manifest), "published")
+    return replace(published, metrics=published.metrics | _tidied(corpus, writer))
 
 
-def retain(corpus: Corpus, manifest: Manifest) -> None:
-    """Protect the versions first: a clean-up between these two steps must not take them away."""
-    label = f"snapshot-{manifest.number:08d}"
-    for table, version in (
-        (DOCUMENTS, manifest.documents_version),
-        (CHUNKS, manifest.chunks_version),
-        (corpus.embeddings, manifest.embeddings_version),
-    ):
-        corpus.store.retain(table, version, label)
+def _tidied(corpus: Corpus, writer: CorpusWriter) -> dict[str, MetricValue]:
+    """Clear away what the new snapshot made needless. It is published whether that succeeds or not."""
+    try:
+        garbage = collect(corpus, writer, Needs(corpus.embeddings))
+    except LeaseLostError:
+        raise
+    except (StoreError, SourceError) as error:
+        log.warning("nothing was cleared away; the next run does", corpus=corpus.name, reason=str(error))
+        return {"not_cleared": str(error)}
+    return {f"cleared_{kind}": count for kind, count in garbage.counts.items() if count}
 
 
 def _described(manifest: Manifest, outcome: str) -> Materialised:

@@ -93,8 +93,24 @@ class CorpusStore(Protocol):
         """Write the rows of a table anew, so that no file of its newest version holds a deleted one."""
         ...
 
-    def forget_versions(self, table: Table) -> None:
-        """Delete every older version of a table with its files and labels. What reads one of them fails."""
+    def needs_compacting(self, table: Table) -> bool:
+        """Whether many small commits, or deleted rows, make a table slower and larger than its rows; cheap."""
+        ...
+
+    def compact(self, table: Table) -> None:
+        """Join what many commits wrote, in a new version with the same rows. Nothing where there is nothing to join."""
+        ...
+
+    def versions(self, table: Table) -> list[int]:
+        """Return the versions that can be read, oldest first; of a store without versions at most the newest."""
+        ...
+
+    def forget_versions(self, table: Table, *, keep: Collection[int] | None = None) -> None:
+        """Delete the versions of a table but the newest and those to `keep`, with their files and labels.
+
+        What reads one of them fails. What a write left behind that never ended stays for seven days, as it may belong
+        to one that has not ended yet; without `keep` it goes as well, so that nothing deleted is left.
+        """
         ...
 
     def tables(self) -> list[str]:

@@ -22,6 +22,7 @@ import pyarrow as pa
 from resources.alignment import Ids
 from resources.errors import StoreError, TableDamagedError
 from resources.identity import set_digest
+from resources.store import compaction
 from resources.store.damage import (
     Damage,
     damaged_fragments,
@@ -265,16 +266,42 @@ class LanceStore:
                 dataset.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
                 pass_over(self._path(table), dataset.version)  # a version quotes the deletion that made it
 
-    def forget_versions(self, table: Table) -> None:
+    def needs_compacting(self, table: Table) -> bool:
+        dataset = self._open(table, None)
+        return dataset is not None and compaction.is_due(dataset)
+
+    def compact(self, table: Table) -> None:
         dataset = self._open(table, None)
         if dataset is not None:
             with _writing(self.corpus, table):
-                for label in dataset.tags.list():
+                compaction.compact(dataset)
+
+    def versions(self, table: Table) -> list[int]:
+        dataset = self._open(table, None)
+        if dataset is None:
+            return []
+        with self._reading(table, dataset):
+            return sorted(one["version"] for one in dataset.versions())
+
+    def forget_versions(self, table: Table, *, keep: Collection[int] | None = None) -> None:
+        dataset = self._open(table, None)
+        if dataset is None:
+            return
+        with _writing(self.corpus, table):
+            labels = {label: tag["version"] for label, tag in dataset.tags.list().items()}
+            kept = set(keep or ())
+            for version in kept - set(labels.values()):
+                dataset.tags.create(f"kept-{version}", version)
+            for label, version in labels.items():
+                if version not in kept:
                     dataset.tags.delete(label)
-                dataset.cleanup_old_versions(older_than=timedelta(0), delete_unverified=True)
+            dataset.cleanup_old_versions(
+                older_than=timedelta(0), delete_unverified=keep is None, error_if_tagged_old_versions=False
+            )
 
     def tables(self) -> list[str]:
-        return sorted(one.relative_to(self.folder).with_suffix("").as_posix() for one in self.folder.rglob("*.lance"))
+        folders = [one for one in self.folder.rglob("*.lance") if one.is_dir()]  # their data files are called so too
+        return sorted(one.relative_to(self.folder).with_suffix("").as_posix() for one in folders)
 
     def drop(self, table: str) -> None:
         path = self.folder / f"{table}.lance"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 SCHEMA_VERSION = 2
+EMBEDDINGS = "token_embeddings"
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ QUARANTINE = Table(
 def token_embeddings(fingerprint: str, dimension: int) -> Table:
     """Return the table of the model with this fingerprint, whose pooled vectors have `dimension` components."""
     return Table(
-        f"token_embeddings/{fingerprint}",
+        f"{EMBEDDINGS}/{fingerprint}",
         "chunk_id",
         pa.schema(
             [

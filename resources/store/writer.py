@@ -1,6 +1,6 @@
 """The only way to write to a corpus: with its lease in hand, which is checked before every commit."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -8,6 +8,7 @@ import pyarrow as pa
 from resources.store.allowance import Allowance
 from resources.store.base import CorpusStore
 from resources.store.damage import Damage
+from resources.store.folders import Folders
 from resources.store.lease import HeldLease, Holder
 from resources.store.snapshots import Manifest
 from resources.store.tables import Table
@@ -52,10 +53,30 @@ class CorpusWriter:
         self._lease.check()
         self.store.rewrite(table)
 
-    def forget_versions(self, table: Table) -> None:
-        """Delete every older version of a table."""
+    def compact(self, table: Table) -> None:
+        """Join what many commits to a table wrote."""
         self._lease.check()
-        self.store.forget_versions(table)
+        self.store.compact(table)
+
+    def forget_versions(self, table: Table, *, keep: Collection[int] | None = None) -> None:
+        """Delete the older versions of a table that are not to be kept."""
+        self._lease.check()
+        self.store.forget_versions(table, keep=keep)
+
+    def drop(self, table: str) -> None:
+        """Delete a table."""
+        self._lease.check()
+        self.store.drop(table)
+
+    def delete_folder(self, folders: Folders, name: str) -> None:
+        """Delete an index generation or a report."""
+        self._lease.check()
+        folders.delete(name)
+
+    def delete_file(self, path: str) -> None:
+        """Delete one of the corpus's small files."""
+        self._lease.check()
+        self.store.files.delete(path)
 
     def retire(self, number: int) -> None:
         """Delete the manifest of an older snapshot."""
