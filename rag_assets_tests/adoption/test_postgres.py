@@ -174,6 +174,14 @@ def test_dates_and_hashes_tell_what_is_stale(postgres, passages, settings):
     assert found_in(look_again(settings, forgetful, "scan")) == {"stale_embeddings": {"1002", "1004"}}
 
 
+def test_a_table_without_a_row_is_no_sound_one(postgres, settings):
+    with psycopg.connect(postgres) as connection:
+        connection.execute("DROP TABLE IF EXISTS bare")
+        connection.execute("CREATE TABLE bare (id int PRIMARY KEY, content text, embedding vector(384))")
+    _, found = adopt(settings, "bare", Registration(url=postgres, table="bare"), {})
+    assert [one.type for one in found.issues] == ["empty_table"] and not found.holds and found.documents == 0
+
+
 def test_the_server_itself_refuses_to_write_in_our_sessions(postgres, passages):
     store(postgres, passages[:3])
     table = open_foreign(postgres, "passages")

@@ -32,7 +32,7 @@ from resources.reconciliation.audit.catalogue import vector_validators
 from resources.reconciliation.audit.inquiry import Finding, Inquiry
 from resources.reconciliation.audit.summary import Summary
 from resources.reconciliation.drift import Depth, DriftIssue, Severity, holds, issue
-from resources.reconciliation.vectors import DESCRIPTIONS
+from resources.reconciliation.vectors import BadVectors
 
 SAMPLE = 0.02
 FEWEST_EMBEDDED = 128
@@ -210,8 +210,9 @@ class _Look:
         for key, finding in self.inquiry.findings.items():
             found.setdefault(finding.drift, []).append(key)
         for drift, keys in sorted(found.items()):
-            what = (STALE if drift == "stale_embeddings" else DESCRIPTIONS[drift]).replace("chunks", "rows")
-            yield from issue(drift, Severity.CRITICAL, "live", sorted(keys), "embed", what)
+            bad = BadVectors(drift, "live", sorted(keys))
+            what = STALE if drift == "stale_embeddings" else bad.description.replace("chunk", "row")
+            yield from issue(drift, Severity.CRITICAL, "live", bad.ids, "embed", what)
 
     def _say_what_is_unknown(self) -> None:
         if self.model is None:

@@ -63,6 +63,9 @@ class Rows:
     def issues(self, documents: Iterable[Sequence[str]] | None) -> Iterator[DriftIssue]:
         """Yield what is wrong. `documents`: the ids of the documents' own table, where there is one."""
         if not len(self):
+            yield DriftIssue(
+                "empty_table", Severity.HIGH, "live", 1, (), "by you: look at the table", "there is no row"
+            )
             return
         text, vector = ~(self._of("no text") | self._of("blank")), self._of("vector")
         orphan = self._of("no text") & vector
@@ -144,7 +147,7 @@ class Rows:
         return [] if not len(at) else pa.chunked_array(self._keys, pa.string()).take(pa.array(at)).to_pylist()
 
     def _of(self, name: str) -> np.ndarray:
-        return np.concatenate(self._columns[name])
+        return np.concatenate(self._columns.get(name) or [np.empty(0, np.uint64)])
 
 
 def _digests(values: pa.Array) -> np.ndarray:
