@@ -14,8 +14,13 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from resources.identity import digest
+
 PACKAGES = ("ragas", "langchain_community", "rapidfuzz")
+SCORES_KEPT = 4096
 NAMES = ("ragas_id_precision", "ragas_id_recall", "ragas_text_precision", "ragas_text_recall")
+
+_SCORES: dict[str, list[float]] = {}
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,12 @@ class Contexts:
     relevant_ids: Sequence[str]
     retrieved_texts: Sequence[str]
     relevant_texts: Sequence[str]
+
+    @property
+    def key(self) -> str:
+        """A digest of all of it: what is equal scores the same."""
+        parts = (self.retrieved_ids, self.relevant_ids, self.retrieved_texts, self.relevant_texts)
+        return digest("contexts", *(text for part in parts for text in (str(len(part)), *part)))
 
 
 @dataclass(frozen=True)
@@ -56,12 +67,25 @@ def measure(contexts: Sequence[Contexts]) -> RagasFigures:
     if note or not contexts:
         return RagasFigures(0, note)
     os.environ["RAGAS_DO_NOT_TRACK"] = "true"
+    keys = [one.key for one in contexts]
+    new = {key: one for key, one in zip(keys, contexts, strict=True) if key not in _SCORES}
     try:
-        rows = asyncio.run(_score(contexts))
+        scores = asyncio.run(_score(list(new.values())))
     except ImportError as error:  # an installed package may still not fit the others
         return RagasFigures(0, _note(str(error)))
+    known = _SCORES | dict(zip(new, scores, strict=True))
+    _remember(known)
+    rows = [known[key] for key in keys]
     columns = zip(*rows, strict=True)
     return RagasFigures(len(rows), "", {name: sum(one) / len(rows) for name, one in zip(NAMES, columns, strict=True)})
+
+
+def _remember(scores: dict[str, list[float]]) -> None:
+    """Keep the newest scores: from one snapshot to the next, most queries find the same passages."""
+    for key in list(scores)[:-SCORES_KEPT]:
+        del scores[key]
+    _SCORES.clear()
+    _SCORES.update(scores)
 
 
 async def _score(contexts: Sequence[Contexts]) -> list[list[float]]:
