@@ -18,8 +18,9 @@ from resources.policy import BudgetSettings
 from resources.reconciliation.listing import listing_once
 from resources.settings import Settings, load_settings
 from resources.store.allowance import Allowance, step_back
+from resources.store.lease import Process
 from resources.store.writer import CorpusWriter, writing
-from sensors.dead_runs import mark_run, run_has_ended
+from sensors.dead_runs import mark_run, process_of, run_has_ended
 
 MODE_TAG = "rag/mode"
 DEADLINE_TAG = "rag/deadline"
@@ -53,34 +54,46 @@ class CorporaResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextmanager
     def writing(
-        self, context: dg.OpExecutionContext | dg.AssetCheckExecutionContext
+        self, context: dg.OpExecutionContext | dg.AssetCheckExecutionContext, *, shards: int = 1
     ) -> Iterator[tuple[Corpus, CorpusWriter]]:
-        """Open the run's corpus with its lease in hand; the lease stays with the run for its next step."""
+        """Open the run's corpus with its lease in hand, which stays with the run for its other steps.
+
+        `shards`: the step is one of so many that may work at once.
+        """
         with self.reading(context) as corpus:
-            mark_run(context.instance, context.run.run_id)
+            execution = self.settings().execution
             wait = corpus.settings.lease_wait.total_seconds()
             budget, is_gone = corpus.settings.budget, _ended(context)
-            share = float(context.run.tags.get(SHARE_TAG, "1"))
+            share = float(context.run.tags.get(SHARE_TAG, "1")) / execution.at_once(shards)
             step_back(budget.cpu_share * share, budget.nice)
-            allowance = _allowance(context, budget, share)
-            run = context.run.run_id
-            with writing(corpus.store, run, wait=wait, is_gone=is_gone, allowance=allowance) as writer:
+            allowance = _allowance(context, budget, share, execution.per_step)
+            run, process = context.run.run_id, _process(context)
+            with writing(corpus.store, run, wait=wait, is_gone=is_gone, allowance=allowance, process=process) as writer:
                 yield corpus, writer
 
 
+def _process(context: dg.OpExecutionContext | dg.AssetCheckExecutionContext) -> Process:
+    """Return the process without which the run is over: the one it is marked with, else this one, which marks it."""
+    run = context.instance.get_run_by_id(context.run.run_id)
+    marked = process_of(run) if run is not None else None
+    if run is not None and marked is None:
+        mark_run(context.instance, run.run_id)
+    return marked or Process.current()
+
+
 def _allowance(
-    context: dg.OpExecutionContext | dg.AssetCheckExecutionContext, budget: BudgetSettings, share: float
+    context: dg.OpExecutionContext | dg.AssetCheckExecutionContext, budget: BudgetSettings, share: float, per_step: int
 ) -> Allowance:
     """Return what the run may use: the corpus's budget, its share of what it splits with others, until its deadline."""
     tags = context.run.tags
     memory = int(budget.max_memory * share) if budget.max_memory is not None else None
     if tags.get(MODE_TAG, "progressive") != "progressive":
-        return Allowance(max_memory=memory)
+        return Allowance(max_memory=memory, per_step=per_step)
     record = context.instance.get_run_record_by_id(context.run.run_id)
     started = record.start_time if record is not None and record.start_time is not None else time.time()
     ends = [float(tags[DEADLINE_TAG])] if DEADLINE_TAG in tags else []
     ends += [started + budget.max_minutes * 60] if budget.max_minutes is not None else []
-    return Allowance(budget.max_documents, min(ends, default=None), memory)
+    return Allowance(budget.max_documents, min(ends, default=None), memory, per_step)
 
 
 def _ended(context: dg.OpExecutionContext | dg.AssetCheckExecutionContext) -> Callable[..., bool]:

@@ -1,7 +1,7 @@
 """The code location: everything Dagster knows of rag-assets. `build_defs` is the one way definitions are made."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,6 +14,7 @@ from rag_assets.automation import FOLLOW  # noqa: E402
 from rag_assets.checks import indexes as index_checks  # noqa: E402
 from rag_assets.checks import publishing, tables, vectors  # noqa: E402
 from rag_assets.corpora import CorporaResource  # noqa: E402
+from rag_assets.executors import executor_for  # noqa: E402
 from rag_assets.jobs import search_ready  # noqa: E402
 from resources.observability.logging import configure_logging  # noqa: E402
 from resources.settings import Settings, load_settings  # noqa: E402
@@ -47,8 +48,18 @@ def build_defs(settings: Settings, *, resource_overrides: Mapping[str, Any] | No
         sensors=build_sensors(settings),
         schedules=build_schedules(settings),
         resources={"corpora": corpora, **(resource_overrides or {})},
-        executor=dg.in_process_executor,
+        executor=executor_for(settings, _workers(assets)),
     )
+
+
+def _workers(assets: Sequence[dg.AssetsDefinition]) -> dict[str, str]:
+    """Return which op does the work of which asset: the one that does a shard, or the only one."""
+    workers = {}
+    for asset in assets:
+        name = asset.key.path[-1]
+        ops = [op.name for op in asset.node_def.iterate_op_defs()]
+        workers.update({op: name for op in ops if len(ops) == 1 or op == f"do_{name}"})
+    return workers
 
 
 @dg.definitions

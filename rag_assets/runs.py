@@ -1,6 +1,7 @@
-"""A Dagster run in this process: start it, wait for it, and say in one line how it ended.
+"""A Dagster run of a command: start it, wait for it, and say in one line how it ended.
 
-The commands use this; the UI, the daemon and Kubernetes start runs their own way, with the same assets.
+Its steps work in this process, or in processes of their own under `execution: multiprocess`. The UI and the daemon
+start runs their own way, with the same assets.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,15 @@ from typing import Any
 from uuid import uuid4
 
 import dagster as dg
+from dagster._core.definitions.reconstruct import build_reconstructable_job
+from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from rag_assets.corpora import CorporaResource
 from rag_assets.definitions import build_defs
 from rag_assets.instance import storage_kept_open
+from rag_assets.jobs import search_ready
 from resources.corpus import Corpus
+from resources.observability.logging import configure_logging
 from resources.settings import Settings
 from sensors.dead_runs import process_tags
 
@@ -46,26 +52,37 @@ def materialise(
     resource_overrides: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] = NO_TAGS,
 ) -> RunOutcome:
-    """Materialise these assets (all of them without a choice) of one corpus, checks included."""
+    """Materialise these assets (all of them without a choice) of one corpus, checks included.
+
+    With `resource_overrides`, which cannot be handed to another process, steps work in this one.
+    """
     job = build_defs(settings, resource_overrides=resource_overrides).resolve_implicit_global_asset_job_def()
     everything = [key.path[-1] for key in job.asset_layer.executable_asset_keys]
     selection = [dg.AssetKey([*settings.asset_key_prefix, name]) for name in assets or everything]
+    common: dict[str, Any] = {
+        "instance": instance,
+        "asset_selection": selection,
+        "run_config": {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        "raise_on_error": False,
+    }
+    tags = {"rag/reason": reason, **tags, **process_tags()}
+    if settings.execution.mode == "multiprocess" and not resource_overrides:
+        where = {"config": str(settings.path or ""), "home": str(settings.home)}
+        there = build_reconstructable_job(__name__, job_as_configured.__name__, reconstructable_kwargs=where)
+        return _outcome(dg.execute_job(there, tags={PARTITION_NAME_TAG: corpus.name, **tags}, **common))
     run_id = str(uuid4())
-    with storage_kept_open(instance, run_id):
-        result = job.execute_in_process(
-            instance=instance,
-            partition_key=corpus.name,
-            asset_selection=selection,
-            tags={"rag/reason": reason, **tags, **process_tags()},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            run_id=run_id,
-            raise_on_error=False,
-        )
-    corpus.store.lease.release(result.run_id)
-    return _outcome(result)
+    with storage_kept_open(instance, run_id), corpus.store.lease.kept_to_the_end(run_id):
+        return _outcome(job.execute_in_process(partition_key=corpus.name, tags=tags, run_id=run_id, **common))
 
 
-def _outcome(result: dg.ExecuteInProcessResult) -> RunOutcome:
+def job_as_configured(config: str, home: str) -> dg.JobDefinition:
+    """Return the job of all assets, made anew in the process of a step. `config`, `home`: see `CorporaResource`."""
+    configure_logging()
+    settings = CorporaResource(config=config, home=home).settings()
+    return build_defs(settings).resolve_job_def(search_ready.name)  # the implicit job's name cannot be given again
+
+
+def _outcome(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> RunOutcome:
     if result.success:
         return RunOutcome(result.run_id, True)
     failures = [event for event in result.all_events if event.is_step_failure]

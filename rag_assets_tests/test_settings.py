@@ -52,6 +52,22 @@ def test_environment_variables(written, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("execution: pods", r"execution\.mode: .*'in_process', 'multiprocess' or 'k8s', got 'pods'"),
+        (
+            "execution: {workers: 4}",
+            r"execution\.workers: unknown key; allowed here: max_concurrent, mode, per_step, pods",
+        ),
+        ("execution: {max_concurrent: 4}", r"execution: max_concurrent is for multiprocess and k8s"),
+        ("execution: {pods: {default: {cpu: '1'}}}", r"execution: pods is for k8s, and mode is in_process"),
+        (
+            "execution: {mode: k8s, pods: {chunks: {gpu: 1}}}",
+            r"execution\.pods\.chunks\.gpu: unknown key; allowed here: cpu, memory, node_selector, tolerations",
+        ),
+        (
+            "execution: {mode: k8s, pods: {embeddings: {}}}",
+            r"execution\.pods\.embeddings: unknown key; allowed here: .*documents.*token_embeddings",
+        ),
+        ("execution: {mode: k8s, pods: {default: {memory: 4 GB}}}", r"execution\.pods\.default\.memory: .*got '4 GB'"),
         ("automation: {corpora: {every: 500}}", r"automation\.corpora\.every: a duration such as .* got 500"),
         ("automation: {corpora: {every: 0s}}", r"automation\.corpora\.every: .*at least 1s"),
         ("automation: {sensors: {}}", r"automation\.sensors: unknown key; allowed here: .*corpora, .*propagation"),
@@ -85,7 +101,10 @@ def test_environment_variables(written, monkeypatch):
         ("[1, 2]", "a mapping with the key `corpora:` is expected, found list"),
         ("a: [", "cannot be read as YAML"),
         ("home: /x", "home: unknown key; set RAG_HOME"),
-        ("extra: 1", "extra: unknown key; allowed here: asset_key_prefix, automation, corpora, defaults, reconcile"),
+        (
+            "extra: 1",
+            "extra: unknown key; allowed here: asset_key_prefix, automation, corpora, defaults, execution, reconcile",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(written, monkeypatch, text, message):

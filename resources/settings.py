@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from resources.automation import AutomationSettings
 from resources.chunking.settings import ChunkingSettings
 from resources.errors import SettingsError, UnknownCorpusError
+from resources.execution import ExecutionSettings
 from resources.parsing.settings import ParsingSettings
 from resources.policy import (
     AutoRepairSettings,
@@ -137,6 +138,7 @@ class Settings(Section):
     defaults: CorpusSettings = CorpusSettings()
     automation: AutomationSettings = AutomationSettings()
     reconcile: ReconcileSettings = ReconcileSettings()
+    execution: ExecutionSettings = ExecutionSettings()
     asset_key_prefix: tuple[str, ...] = ()
     home: Path = Path(".rag")
     path: Path | None = None

@@ -1,16 +1,14 @@
 """Which process works on a run, and what becomes of runs whose process is gone.
 
 Dagster leaves a killed in-process run STARTED for ever, with its pool slot. Each run therefore carries its process in
-its tags, and the next start (or the sensor's tick) reports the dead ones failed and frees what they held.
+its tags (where steps are processes of their own, the one that starts them), and the next start (or the sensor's tick)
+reports the dead ones failed and frees what they held.
 """
 
-import os
-
 import dagster as dg
-import psutil
 
 from resources.settings import Settings
-from resources.store.lease import process_runs, process_start, this_host
+from resources.store.lease import Process
 from sensors.graph import status
 
 HOST_TAG = ".dagster/rag_host"  # the prefix keeps them out of the UI's list of runs
@@ -24,16 +22,20 @@ UNFINISHED = [
 
 
 def process_tags() -> dict[str, str]:
-    """Return the tags that say which process works on a run."""
-    return {HOST_TAG: this_host(), PROCESS_TAG: f"{os.getpid()}:{process_start(psutil.Process()):.2f}"}
+    """Return the tags that say that this process works on a run."""
+    process = Process.current()
+    return {HOST_TAG: process.host, PROCESS_TAG: f"{process.pid}:{process.started:.2f}"}
 
 
 def mark_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Tag a run with this process, unless it carries that already."""
-    run = instance.get_run_by_id(run_id)
-    tags = process_tags()
-    if run is not None and any(run.tags.get(key) != value for key, value in tags.items()):
-        instance.add_run_tags(run_id, tags)
+    """Tag a run with this process."""
+    instance.add_run_tags(run_id, process_tags())
+
+
+def process_of(run: dg.DagsterRun) -> Process | None:
+    """Return the process that works on a run, None when its tags do not say."""
+    pid, _, started = run.tags.get(PROCESS_TAG, "").partition(":")
+    return Process(run.tags.get(HOST_TAG, ""), int(pid), float(started)) if started else None
 
 
 def run_has_ended(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -46,7 +48,8 @@ def free_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """Report runs failed whose process on this host is gone, free their pool slots, and return their ids."""
     dead = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED)):
-        if run.tags.get(HOST_TAG) == this_host() and not _is_alive(run.tags.get(PROCESS_TAG, "")):
+        process = process_of(run)
+        if process is not None and process.is_gone():
             instance.report_run_failed(
                 run,
                 "The process of this run is gone (killed, or the machine stopped). Run it again: what was "
@@ -55,11 +58,6 @@ def free_dead_runs(instance: dg.DagsterInstance) -> list[str]:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             dead.append(run.run_id)
     return dead
-
-
-def _is_alive(process: str) -> bool:
-    pid, _, started = process.partition(":")
-    return bool(started) and process_runs(int(pid), float(started))
 
 
 def dead_runs_sensor(settings: Settings) -> dg.SensorDefinition:

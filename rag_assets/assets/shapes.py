@@ -45,7 +45,7 @@ def staged(name: str, stage: Stage, *, dep: str | None = None, schema: pa.Schema
     )
     def do(context: dg.OpExecutionContext, corpora: CorporaResource) -> None:
         shard, _, shards = str(context.get_mapping_key()).partition("_of_")
-        with corpora.writing(context) as (corpus, writer):
+        with corpora.writing(context, shards=int(shards)) as (corpus, writer):
             stage.do(corpus, writer, int(shard), int(shards))
 
     @dg.op(

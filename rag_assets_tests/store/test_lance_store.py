@@ -3,6 +3,7 @@ emptiness.
 """
 
 import json
+import multiprocessing
 
 import lance
 import pyarrow as pa
@@ -143,3 +144,32 @@ def test_a_writer_that_lost_its_lease_writes_nothing(store):
         with pytest.raises(LeaseLostError):
             writer.delete(QUARANTINE, ["a"])
     assert held(store) == {"a": "1"}
+
+
+def _commits(folder, who, start, said):
+    import lance  # noqa: F401  # before the start, so that all create the table at the same moment
+
+    store = LanceStore(folder, "corpus")
+    start.wait()
+    try:
+        for number in range(6):
+            store.upsert(QUARANTINE, rows({f"{who}-{number}-{one}": "1" for one in range(20)}, f"{who}-{number}"))
+        store.replace(QUARANTINE, rows({f"{who}-0-0": "2"}, f"{who}-0"), column="table", values=[f"{who}-0"])
+        store.delete(QUARANTINE, [f"{who}-1-{one}" for one in range(20)])
+        said.put("done")
+    except StoreError as error:
+        said.put(str(error))
+
+
+def test_processes_that_create_a_table_and_commit_to_it_at_once_lose_nothing(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    LanceStore(tmp_path / "corpus", "corpus").create()
+    start, said = context.Barrier(4), context.Queue()
+    writers = [context.Process(target=_commits, args=(tmp_path / "corpus", who, start, said)) for who in range(4)]
+    for writer in writers:
+        writer.start()
+    assert [said.get(timeout=120) for _ in writers] == ["done"] * 4
+    for writer in writers:
+        writer.join()
+    wanted = {f"{who}-{number}-{one}" for who in range(4) for number in range(2, 6) for one in range(20)}
+    assert set(held(LanceStore(tmp_path / "corpus", "corpus"))) == wanted | {f"{who}-0-0" for who in range(4)}

@@ -9,10 +9,10 @@ import time
 import psutil
 import pytest
 
-from resources.errors import LeaseHeldError, LeaseLostError
+from resources.errors import LeaseHeldError, LeaseLostError, StoreError
 from resources.store import lease as lease_module
 from resources.store.files import LocalFiles
-from resources.store.lease import Lease
+from resources.store.lease import Lease, process_start
 
 
 def test_a_second_run_is_told_who_holds_it(tmp_path):
@@ -21,12 +21,86 @@ def test_a_second_run_is_told_who_holds_it(tmp_path):
         Lease(LocalFiles(tmp_path), "c").acquire("run-2", wait=0.3)
 
 
-def test_the_same_run_takes_its_lease_again_for_its_next_step(tmp_path):
-    first = Lease(LocalFiles(tmp_path), "c").acquire("run-1", wait=0)
-    second = Lease(LocalFiles(tmp_path), "c").acquire("run-1", wait=0)
-    second.check()
-    with pytest.raises(LeaseLostError, match="lost the lease"):
-        first.check()
+def test_the_steps_of_a_run_share_its_lease_and_another_run_ends_all_of_them(tmp_path):
+    lease = Lease(LocalFiles(tmp_path), "c")
+    steps = [lease.acquire("run-1", wait=0) for _ in range(3)]
+    for step in steps:
+        step.check()
+    with pytest.raises(LeaseHeldError):
+        lease.acquire("run-2", wait=0.3)
+    other = lease.acquire("run-2", wait=0, is_gone=lambda holder: holder.owner == "run-1")
+    for step in steps:
+        with pytest.raises(LeaseLostError, match="lost the lease"):
+            step.check()
+    other.check()
+    lease.release("run-2")
+    again = lease.acquire("run-1", wait=0)
+    again.check()
+    with pytest.raises(LeaseLostError):
+        steps[0].check()  # its number is not the one that its run has taken since
+
+
+def test_a_step_that_outlives_its_run_writes_nothing_more(tmp_path):
+    lease = Lease(LocalFiles(tmp_path), "c")
+    step = lease.acquire("run-1", wait=0)
+    lease.release("run-1")
+    with pytest.raises(LeaseLostError):
+        step.check()
+
+
+def test_the_lease_stays_with_a_run_while_the_process_that_starts_its_steps_lives(tmp_path):
+    """The step's own process is gone; what counts is the one it was told of."""
+    starter = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    there = psutil.Process(starter.pid)
+    code = f"""
+from pathlib import Path
+from resources.store.files import LocalFiles
+from resources.store.lease import Lease, Process, this_host
+starter = Process(this_host(), {starter.pid}, {process_start(there)!r})
+Lease(LocalFiles(Path({str(tmp_path)!r})), "c").acquire("run-1", wait=0, process=starter).check()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(LeaseHeldError, match=f"process {starter.pid} "):
+        Lease(LocalFiles(tmp_path), "c").acquire("run-2", wait=0.3)
+    Lease(LocalFiles(tmp_path), "c").acquire("run-1", wait=0).check()
+    starter.kill()
+    starter.wait()
+    Lease(LocalFiles(tmp_path), "c").acquire("run-2", wait=0).check()
+
+
+def test_between_its_steps_a_run_keeps_what_beats_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease_module, "TTL", 1.0)
+    monkeypatch.setattr(lease_module, "BEAT", 0.1)
+    monkeypatch.setattr(lease_module, "this_host", lambda: "elsewhere/1")
+    lease = Lease(LocalFiles(tmp_path), "c")
+    with lease.kept_to_the_end("run-1"):
+        step = lease.acquire("run-1", wait=0)
+        monkeypatch.setattr(lease_module, "this_host", lambda: "here/1")
+        with pytest.raises(LeaseHeldError):
+            lease.acquire("run-2", wait=2)
+        step.check()
+    started = time.monotonic()
+    lease.acquire("run-2", wait=5).check()
+    assert time.monotonic() - started < 0.5, "given back at the end"
+
+
+def test_a_beat_that_cannot_be_written_costs_no_lease(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease_module, "BEAT", 0.05)
+    lease = Lease(LocalFiles(tmp_path), "c")
+    with lease.acquire("run-1", wait=0) as held:
+        with monkeypatch.context() as patch:
+            patch.setattr(Lease, "holder", _out_of_reach)
+            time.sleep(0.3)
+        seen = lease.holder()
+        deadline = time.monotonic() + 5
+        while lease.holder() == seen and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert lease.holder() != seen, "it goes on beating"
+        held.check()
+
+
+def _out_of_reach(_):
+    raise StoreError("the store is out of reach")
 
 
 def test_a_released_lease_is_free_at_once(tmp_path):
@@ -51,6 +125,19 @@ def test_a_damaged_lease_is_waited_out_and_taken_over(tmp_path, monkeypatch, con
         lease.acquire("run-2", wait=0.2)
     lease.acquire("run-2", wait=2).check()
     with pytest.raises(LeaseLostError):
+        held.check()
+
+
+def test_a_run_that_lives_writes_its_damaged_lease_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease_module, "BEAT", 0.05)
+    lease = Lease(LocalFiles(tmp_path), "c")
+    with lease.acquire("run-1", wait=0) as held:
+        [file] = (tmp_path / "lease").glob("*.json")
+        file.write_bytes(b"")
+        deadline = time.monotonic() + 5
+        while lease.holder().owner != "run-1" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert lease.holder().owner == "run-1"
         held.check()
 
 

@@ -43,11 +43,6 @@ class Stage(Protocol):
         ...
 
 
-def shards_for(items: int, per_shard: int) -> int:
-    """Return how many shards of about `per_shard` items the work is cut into."""
-    return -(-items // per_shard)
-
-
 def share(keys: Iterable[str], shard: int, shards: int) -> list[str]:
     """Return the keys that belong to a shard: by hash, so that any process that looks finds the same."""
     return [key for key in keys if shard_of(key, shards) == shard]

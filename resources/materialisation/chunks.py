@@ -15,14 +15,13 @@ from resources.chunking.base import chunk_document, embedding_input
 from resources.corpus import Corpus
 from resources.errors import StoreError
 from resources.identity import chunk_id, digest, set_digest
-from resources.materialisation.base import Materialised, shards_for, share, some
+from resources.materialisation.base import Materialised, share, some
 from resources.materialisation.recovery import recover
 from resources.observability.progress import track
 from resources.reconciliation.observe import SystemState
 from resources.store.tables import CHUNKS, DOCUMENTS
 from resources.store.writer import CorpusWriter
 
-PER_SHARD = 20_000
 COMMIT_DOCUMENTS = 512
 COMMIT_ROWS = 4096
 
@@ -32,7 +31,7 @@ def plan(corpus: Corpus, writer: CorpusWriter) -> int:
     recover(corpus, writer, CHUNKS)
     diff = SystemState(corpus).chunks
     writer.delete(CHUNKS, diff.orphans)
-    return shards_for(len(diff.rechunk), PER_SHARD)
+    return writer.allowance.shards(len(diff.rechunk))
 
 
 def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:

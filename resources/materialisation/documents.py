@@ -18,7 +18,7 @@ from resources.corpus import Corpus
 from resources.errors import StoreError
 from resources.identity import set_digest
 from resources.materialisation import moves, originals
-from resources.materialisation.base import Materialised, shards_for, share, some
+from resources.materialisation.base import Materialised, share, some
 from resources.materialisation.recovery import recover_documents
 from resources.materialisation.rows import Row, RowMaker
 from resources.observability.logging import in_this_context
@@ -32,7 +32,6 @@ from resources.sources.fetching import ByteBudget, fetch_all
 from resources.store.tables import DOCUMENTS
 from resources.store.writer import CorpusWriter
 
-PER_SHARD = 20_000
 COMMIT_ROWS = 512
 COMMIT_CHARACTERS = 16 << 20
 STATUSES = ("ok", "partial", "empty", "failed", "hostile", "unread", "forgotten")
@@ -54,7 +53,7 @@ def plan(corpus: Corpus, writer: CorpusWriter) -> int:
     for rows in commits(moves.rows(corpus, moved)):
         writer.upsert(DOCUMENTS, pa.Table.from_pylist(rows, schema=DOCUMENTS.schema))
     writer.delete(DOCUMENTS, diff.gone)
-    return shards_for(len(set(diff.fetch).difference(moved)), PER_SHARD)
+    return writer.allowance.shards(len(set(diff.fetch).difference(moved)))
 
 
 def _served(state: SystemState, ids: list[str]) -> list[str]:

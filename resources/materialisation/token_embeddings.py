@@ -18,7 +18,7 @@ from resources.corpus import Corpus
 from resources.embedding.vectors import checksum, validate
 from resources.errors import StoreError
 from resources.identity import set_digest
-from resources.materialisation.base import Materialised, shards_for, share, some
+from resources.materialisation.base import Materialised, share, some
 from resources.materialisation.recovery import recover
 from resources.observability.progress import track
 from resources.reconciliation.audit.marks import forget
@@ -26,7 +26,6 @@ from resources.reconciliation.observe import SystemState, without
 from resources.store.tables import CHUNKS
 from resources.store.writer import CorpusWriter
 
-PER_SHARD = 20_000
 COMMIT_ROWS = 512
 
 log = structlog.get_logger(__name__)
@@ -38,7 +37,7 @@ def plan(corpus: Corpus, writer: CorpusWriter) -> int:
     Orphans stay until `seal`: a renamed document's chunks are copied from them.
     """
     recover(corpus, writer, corpus.embeddings)
-    return shards_for(len(SystemState(corpus).embeddings.embed), PER_SHARD)
+    return writer.allowance.shards(len(SystemState(corpus).embeddings.embed))
 
 
 def do(corpus: Corpus, writer: CorpusWriter, shard: int, shards: int) -> None:

@@ -15,11 +15,19 @@ from resources.errors import BudgetUsedError
 
 @dataclass(frozen=True)
 class Allowance:
-    """Bounds of one run; None for none. `deadline`: seconds since the epoch. `max_memory`: bytes of this process."""
+    """Bounds of one run; None for none. `deadline`: seconds since the epoch. `max_memory`: bytes of this process.
+
+    `per_step`: about how many items one step of several takes on.
+    """
 
     max_documents: int | None = None
     deadline: float | None = None
     max_memory: int | None = None
+    per_step: int = 20_000
+
+    def shards(self, items: int) -> int:
+        """Return into how many shards the work on so many items is cut; 0 for none."""
+        return -(-items // self.per_step)
 
     def documents(self, ids: list[str], shards: int = 1) -> list[str]:
         """Return the first of these documents, as many as one of so many shards may work on."""

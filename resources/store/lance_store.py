@@ -388,7 +388,10 @@ class LanceStore:
             return dataset
         path = self._path(table)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return lance.write_dataset(table.schema.empty_table(), path, schema=table.schema, mode="create")
+        # Without retries only the first of several processes creates it; `write_dataset` would start it over.
+        with suppress(OSError):
+            return lance.LanceDataset.commit(path, lance.LanceOperation.Overwrite(table.schema, []), max_retries=0)
+        return lance.dataset(path)
 
 
 def _present(dataset: "lance.LanceDataset", columns: Sequence[str]) -> list[str]:

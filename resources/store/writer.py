@@ -9,7 +9,7 @@ from resources.store.allowance import Allowance
 from resources.store.base import CorpusStore
 from resources.store.damage import Damage
 from resources.store.folders import Folders
-from resources.store.lease import HeldLease, Holder
+from resources.store.lease import HeldLease, Holder, Process
 from resources.store.snapshots import Manifest
 from resources.store.tables import Table
 
@@ -107,11 +107,13 @@ def writing(
     wait: float,
     is_gone: Callable[[Holder], bool] = lambda _: False,
     allowance: Allowance = UNBOUNDED,
+    process: Process | None = None,
 ) -> Iterator[CorpusWriter]:
-    """Take the corpus's lease for `run` and yield a writer; the lease stays with the run afterwards (see
-    `Lease.release`).
+    """Take the corpus's lease for `run`, or share it with the run's other steps, and yield a writer.
+
+    The lease stays with the run afterwards (see `Lease.release`). `process`: the one without which the run is over.
     """
     store.create()
-    with store.lease.acquire(run, wait=wait, is_gone=is_gone) as held:
+    with store.lease.acquire(run, wait=wait, is_gone=is_gone, process=process) as held:
         store.upgrade()
         yield CorpusWriter(store, held, allowance)
