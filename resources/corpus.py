@@ -105,10 +105,10 @@ def open_corpus(settings: Settings, name: str, target: Target | None = None) -> 
             f"or name its source: rag-assets ensure search-ready --corpus {name} --source folder:PATH --auto-fix"
         )
     base = settings.path.parent if settings.path else Path.cwd()
-    return Corpus(name, chosen, remembered, open_store(_place(chosen.store, base), name, folder), base)
+    return Corpus(name, chosen, remembered, open_store(place(chosen.store, base), name, folder), base)
 
 
-def _place(store: str | None, base: Path) -> str | None:
+def place(store: str | None, base: Path) -> str | None:
     """Return where a corpus is kept; a folder relative to `rag.yaml` becomes absolute."""
     return store if store is None or "://" in store else str((base / Path(store).expanduser()).resolve())
 

@@ -1,5 +1,6 @@
-"""`corpora clean`: what moves or clears away a corpus as a whole. The commands of `corpora` that write."""
+"""Commands on a corpus as a whole: `corpora clean` and `corpora copy`."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -60,6 +61,45 @@ def clean(
         console.print(
             f"{', '.join(done.waiting)}: to be compacted by the next run, as there are changes to be published"
         )
+
+
+def copy(
+    name: Name,
+    to: Annotated[str, typer.Option("--to", help="Where to: what `store:` in rag.yaml takes, a folder or a URL.")],
+    other: Annotated[str | None, typer.Option("--as", help="What to call it there.", show_default=False)] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy what a corpus serves to another store, verified row by row. Killed halfway: the same command goes on.
+
+    Copied are live's tables, indexes and report, originals, and what is remembered; not the candidate, nor older
+    snapshots. Asked for again later, it writes only what differs.
+    """
+    from tempfile import TemporaryDirectory
+
+    from rag_assets.cli.console import console, print_json, working
+    from resources.corpus import open_corpus, place
+    from resources.errors import SettingsError
+    from resources.keeping.copying import copy_corpus
+    from resources.settings import CORPUS_NAME, load_settings
+    from resources.store.opening import open_store
+
+    called = other or name
+    if not CORPUS_NAME.fullmatch(called):
+        raise SettingsError(f"--as {called}: a corpus name has letters, digits, - and _ only, at most 64")
+    settings = load_settings(config)
+    with working(), TemporaryDirectory(prefix="rag-assets-copy-") as scratch:
+        opened = open_corpus(settings, name)
+        where = place(to, opened.base)
+        target = open_store(where, called, Path(scratch) / called)
+        manifest = copy_corpus(opened.store, target)
+        place_name = target.files.where("")
+    if json:
+        print_json({"corpus": name, "to": where, "as": called, "snapshot": manifest.number, **manifest.counts})
+        return
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in manifest.counts.items())
+    console.print(f"{name}: {place_name} serves the same, as snapshot {manifest.number} ({counts})", markup=False)
+    console.print(f"To use it, set `store: {where}` for corpus {called} in rag.yaml", markup=False)
 
 
 def _snapshots(numbers: Any) -> str:

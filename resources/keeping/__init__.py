@@ -1,0 +1,4 @@
+"""Moving and keeping whole corpora: copies in other stores, and archives. Read is live's snapshot, nothing else.
+
+Not here: clearing away and compacting (`resources.materialisation.retention`).
+"""
