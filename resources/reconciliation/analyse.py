@@ -41,6 +41,7 @@ def analyse(state: SystemState, target: str, *, depth: Depth = "scan", pipeline:
     if depth != "scan":
         from resources.reconciliation.audit import drift  # noqa: F401  (registers; a scan needs none of it)
     assets = [one for one in TARGET_STATES[target] if pipeline is None or one in needed_by(pipeline)]
+    state.gather()
     found = [one for chosen in validators(assets, depth) for one in chosen.run(state)]
     return sorted(tolerate(state, found), key=lambda one: -one.severity)
 

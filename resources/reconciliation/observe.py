@@ -6,6 +6,8 @@ not looked at.
 
 from collections import defaultdict
 from collections.abc import Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -97,6 +99,14 @@ class SystemState:
         except ManifestDamagedError as error:
             self.live, self._live_manifest_problem = None, str(error)
         self._damage: dict[str, list[Damage]] = {}
+        self._listed: Future[Listing] | None = None
+
+    def gather(self) -> None:
+        """Read the tables while the sources are listed: each waits for another system."""
+        if "listing" not in self.__dict__:
+            with ThreadPoolExecutor(1) as thread:
+                self._listed = thread.submit(copy_context().run, read_listing, self.corpus)
+                _ = self.candidate, self.live_tables
 
     @cached_property
     def memory(self) -> Memory:
@@ -106,7 +116,7 @@ class SystemState:
     @cached_property
     def listing(self) -> Listing:
         """What the sources list; SourceError when none can be listed and nothing is stored either."""
-        listing = read_listing(self.corpus)
+        listing = self._listed.result() if self._listed is not None else read_listing(self.corpus)
         if len(listing.unreachable) == len(self.corpus.sources) and not self.candidate.documents.num_rows:
             raise next(iter(listing.unreachable.values()))
         return listing
