@@ -17,6 +17,7 @@ from resources.reconciliation.audit.text import static_embeddings
 
 RIDGE = 0.1
 FEWEST = 50
+MOST_TOKENS = 4096  # what a text is about shows in its beginning, and memory has an end
 
 
 class TextFit:
@@ -54,11 +55,11 @@ class TextFit:
             self._inverse = np.linalg.inv(covariance + penalty * np.eye(len(covariance)))
             self._weights = self._inverse @ (self._cross - self.rows * np.outer(mean, target))
         features, away = self._features(self._tokenizer.ids(texts)) - mean, _unit(vectors) - target
-        leverage = (np.einsum("ij,jk,ik->i", features, self._inverse, features) + 1 / self.rows)[:, None]
+        leverage = ((features @ self._inverse * features).sum(axis=1) + 1 / self.rows)[:, None]
         return cosines(features @ self._weights - leverage * away, away)
 
     def _features(self, ids: Sequence[Sequence[int]]) -> np.ndarray:
-        return np.stack([self._table[one].mean(axis=0) for one in ids]).astype(np.float64)
+        return np.stack([self._table[one[:MOST_TOKENS]].mean(axis=0) for one in ids]).astype(np.float64)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
