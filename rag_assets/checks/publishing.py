@@ -13,7 +13,8 @@ from resources.index.generation import read_manifest
 from resources.materialisation.report import decide
 from resources.reconciliation.analyse import Severity, analyse
 from resources.reconciliation.freshness import freshness, record_agreement
-from resources.reconciliation.observe import KINDS, SystemState
+from resources.reconciliation.generations import KINDS
+from resources.reconciliation.observe import SystemState
 from resources.store.writer import CorpusWriter
 
 

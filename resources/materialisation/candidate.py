@@ -4,7 +4,8 @@ live.
 
 from resources.corpus import Corpus
 from resources.errors import StoreError
-from resources.reconciliation.observe import KINDS, SystemState
+from resources.reconciliation.generations import KINDS
+from resources.reconciliation.observe import SystemState
 from resources.retrieval.snapshot import SnapshotView
 from resources.store.snapshots import Manifest, now
 from resources.store.tables import CHUNKS, DOCUMENTS

@@ -10,7 +10,8 @@ from pathlib import Path
 from resources.corpus import Corpus
 from resources.errors import SourceError
 from resources.materialisation.base import writing_by_hand
-from resources.reconciliation.observe import KINDS, SystemState
+from resources.reconciliation.generations import KINDS
+from resources.reconciliation.observe import SystemState
 from resources.reconciliation.questions import report_folder
 from resources.store.retention import Garbage, Needs, find_garbage, kept_snapshots, remove
 from resources.store.snapshots import Manifest

@@ -9,8 +9,7 @@ from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,22 +18,20 @@ from resources.alignment import Keyed
 from resources.corpus import Corpus
 from resources.errors import IndexDamagedError, ManifestDamagedError, TableDamagedError
 from resources.identity import digest, set_digest
-from resources.index import bm25, dense, entries, generation
+from resources.index import generation
 from resources.parsing.base import READABLE
 from resources.reconciliation.brake import hold_removals
 from resources.reconciliation.diff import (
     ChunksDiff,
     DocumentsDiff,
     EmbeddingsDiff,
-    IndexDiff,
     chunks_diff,
     documents_diff,
     embeddings_diff,
-    index_diff,
-    nothing_indexed,
     taken,
 )
 from resources.reconciliation.duplicates import distinct, representatives
+from resources.reconciliation.generations import KINDS, IndexState, observe_index
 from resources.reconciliation.listing import Listing, document_fingerprint, judged_sources, read_listing
 from resources.reconciliation.memory import Memory, read_memory
 from resources.reconciliation.vectors import drift_of, live_label
@@ -55,7 +52,6 @@ DOCUMENT_COLUMNS = (
     "principals",
 )
 CHUNK_COLUMNS = ("chunk_id", "document_id", "ordinal", "of", "text_hash", "tokens", "document_hash", "fingerprint")
-KINDS = ("dense", "bm25")
 EMBEDDING_COLUMNS = ("chunk_id", "text_hash", "n_tokens", "checksum")
 
 
@@ -66,22 +62,6 @@ class Tables:
     documents: pa.Table
     chunks: pa.Table
     embeddings: pa.Table
-
-
-@dataclass(frozen=True)
-class IndexState:
-    """The generation that comes nearest to the candidate (None: there is none), how it differs, and what is wrong with
-    its files.
-    """
-
-    path: Path | None
-    diff: IndexDiff
-    problems: tuple[str, ...] = ()
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether the generation is there, whole, and holds exactly the candidate's chunks."""
-        return self.path is not None and not self.problems and not self.diff.ids
 
 
 class SystemState:
@@ -303,20 +283,7 @@ class SystemState:
 
     @cached_property
     def _indexes(self) -> dict[str, IndexState]:
-        return {kind: self._observe_index(kind) for kind in KINDS}
-
-    def _observe_index(self, kind: str) -> IndexState:
-        wanted = self._indexable
-        plan = partial(plan_index, self.corpus, kind)
-        live = self.corpus.store.indexes.fetch(getattr(self.live, kind)) if self.live is not None else None
-        found = _look_at(live, wanted, plan(wanted.rows.slice(0, 0))) if live is not None else None
-        if found is not None and not found.diff.ids:
-            return found
-        if not wanted.rows["checksum"].null_count:
-            built = self.corpus.store.indexes.fetch(plan(wanted.rows).name)
-            if built.exists() and built != live:
-                return _look_at(built, wanted, plan(wanted.rows))
-        return found or IndexState(None, nothing_indexed(wanted))
+        return {kind: observe_index(self.corpus, kind, self.live, self._indexable) for kind in KINDS}
 
     @cached_property
     def is_complete(self) -> bool:
@@ -363,30 +330,6 @@ class SystemState:
     def report_exists(self, report: str) -> bool:
         """Whether an evaluation report is still there."""
         return (self.corpus.store.reports.fetch(report) / "report.json").is_file()
-
-
-def plan_index(corpus: Corpus, kind: str, wanted: pa.Table) -> generation.Manifest:
-    """Return the manifest, files left out, that an index of these chunks has by the present settings."""
-    if kind == "dense":
-        return dense.plan(wanted, fingerprint=corpus.model.fingerprint, dimension=corpus.model.dimension)
-    return bm25.plan(wanted)
-
-
-def _look_at(path: Path, wanted: Keyed, planned: generation.Manifest) -> IndexState:
-    """Compare a generation with what is wanted; one made otherwise than planned holds nothing of use."""
-    try:
-        manifest = generation.read_manifest(path)
-        generation.require_whole(path, manifest)
-        if (manifest.kind, manifest.fingerprint, manifest.parameters) != (
-            planned.kind,
-            planned.fingerprint,
-            planned.parameters,
-        ):
-            return IndexState(None, nothing_indexed(wanted))
-        held = entries.read_live(path, [part.name for part in manifest.parts])
-        return IndexState(path, index_diff(wanted, Keyed.by("chunk_id", held)))
-    except IndexDamagedError as error:
-        return IndexState(path, nothing_indexed(wanted), (str(error),))
 
 
 def without(table: pa.Table, column: str, ids: Collection[str] | None) -> pa.Table:

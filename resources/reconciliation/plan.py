@@ -18,7 +18,8 @@ from resources.identity import digest
 from resources.index.generation import read_manifest
 from resources.reconciliation.analyse import ASSETS, INDEXES, TARGET_STATES
 from resources.reconciliation.drift import SHOWN_IDS, DriftIssue
-from resources.reconciliation.observe import KINDS, SystemState, without
+from resources.reconciliation.generations import KINDS
+from resources.reconciliation.observe import SystemState, without
 from resources.reconciliation.questions import questions
 from resources.reconciliation.rates import START_SECONDS, Rates
 from resources.reconciliation.remedies import Facts, Work, remedy_for
