@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rag_assets.cli import (
+    backup,
     corpora,
     doctor,
     drill,
@@ -40,6 +41,8 @@ app.command("eval")(evaluate.evaluate)
 app.add_typer(corpora.app, name="corpora")
 app.add_typer(snapshots.app, name="snapshots")
 app.command("erase")(erase.erase)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("doctor")(doctor.doctor)
 app.command("drill")(drill.drill)
 app.command("ui")(ui.ui)

@@ -85,7 +85,7 @@ def erase(corpus: Corpus, document_ids: Sequence[str], reason: str) -> Receipt:
         for table in tables:
             writer.rewrite(table)
         receipt = _done(corpus, receipt, "tables")
-        _rebuild_indexes(corpus, state)
+        rebuild_indexes(corpus, state)
         receipt = _done(corpus, receipt, "indexes")
         live = _publish(corpus, writer, ids)
         retired = tuple(one for one in corpus.store.snapshots.numbers() if live is None or one != live.number)
@@ -161,7 +161,7 @@ def _same_texts(state: SystemState, live: Manifest, ids: list[str]) -> bool:
     return {one: text for one, text in served.items() if one not in ids} == kept
 
 
-def _rebuild_indexes(corpus: Corpus, state: SystemState) -> None:
+def rebuild_indexes(corpus: Corpus, state: SystemState) -> None:
     """Build both indexes from nothing: a generation that grew out of older ones shares their files."""
     indexes, wanted = corpus.store.indexes, state.indexable
     scratch = indexes.local / SCRATCH

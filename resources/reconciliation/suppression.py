@@ -22,23 +22,29 @@ def hashed(document_id: str) -> str:
 def read_suppressed(store: CorpusStore) -> frozenset[str]:
     """Return the hashes; StoreError when the list is there and cannot be read."""
     try:
-        return _understood(store, store.files.read(PATH))
+        return understood(store, store.files.read(PATH))
     except FileNotFoundError:
         return frozenset()
 
 
 def suppress(store: CorpusStore, document_ids: list[str]) -> None:
     """Add documents to the list."""
+    suppress_hashes(store, frozenset(map(hashed, document_ids)))
+
+
+def suppress_hashes(store: CorpusStore, hashes: frozenset[str]) -> None:
+    """Add documents that are known by their hashes alone."""
 
     def change(content: bytes | None) -> bytes | None:
-        before = _understood(store, content) if content is not None else frozenset()
-        after = before.union(map(hashed, document_ids))
+        before = understood(store, content) if content is not None else frozenset()
+        after = before | hashes
         return json.dumps(sorted(after), indent=1).encode() if after != before else None
 
     store.files.update(PATH, change)
 
 
-def _understood(store: CorpusStore, content: bytes) -> frozenset[str]:
+def understood(store: CorpusStore, content: bytes) -> frozenset[str]:
+    """Return the hashes of a list; StoreError when it cannot be understood."""
     try:
         return frozenset(json.loads(content))
     except (ValueError, TypeError) as error:

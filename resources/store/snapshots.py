@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from resources.errors import ManifestDamagedError, NoSnapshotError, StoreError
 from resources.store.files import Files
-from resources.store.tables import SCHEMA_VERSION
+from resources.store.tables import READABLE_BY, SCHEMA_VERSION
 
 FOLDER = "snapshots"
 
@@ -46,6 +46,15 @@ class Manifest(BaseModel):
     pinned: bool = False
     restored_from: int | None = None
     schema_version: int = SCHEMA_VERSION
+    readable_by: int = READABLE_BY
+
+    @model_validator(mode="before")
+    @classmethod
+    def _readable_by(cls, values: Any) -> Any:
+        """A manifest from before there was `readable_by` is readable by what knows its schema."""
+        if isinstance(values, dict) and "schema_version" in values:
+            return {"readable_by": values["schema_version"], **values}
+        return values
 
 
 class Snapshots:
@@ -79,10 +88,10 @@ class Snapshots:
                 "Publish anew: rag-assets ensure search-ready --auto-fix; or go back: "
                 "rag-assets snapshots rollback NUMBER"
             ) from error
-        if manifest.schema_version > SCHEMA_VERSION:
+        if manifest.readable_by > SCHEMA_VERSION:
             raise StoreError(
-                f"corpus {self.corpus}: snapshot {number} has schema version {manifest.schema_version}, this "
-                f"software knows {SCHEMA_VERSION}; upgrade rag-assets"
+                f"corpus {self.corpus}: snapshot {number} has schema version {manifest.schema_version}, which needs "
+                f"software that knows {manifest.readable_by}; this one knows {SCHEMA_VERSION}; upgrade rag-assets"
             )
         return manifest
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 SCHEMA_VERSION = 2
+READABLE_BY = 2
+"""The oldest software, by the schema version it knows, that can serve what this one publishes."""
 EMBEDDINGS = "token_embeddings"
 
 
