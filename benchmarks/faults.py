@@ -1,6 +1,6 @@
 """Faults: processes killed at random moments, two repairs at once, a full disk, lost files, clocks that jump.
 
-    python -m benchmarks.faults [--full] [--kills N] [--only KIND …] [--seed N]
+    python -m benchmarks.faults [--full] [--trials N] [--only KIND …] [--seed N]
 
 Each trial starts from a copy of the same small corpus, disturbs a reconciliation (or the files), asks questions without
 a break meanwhile, and then gives it one `reconcile run`. What has to hold: every answer is the one that its snapshot
@@ -312,19 +312,20 @@ def main() -> int:
     """Run the trials that the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--full", action="store_true", help="100 kills of a kind, and 5 trials of everything else")
-    parser.add_argument("--kills", type=int, help="how many kills of a kind instead")
+    parser.add_argument("--trials", type=int, help="how many of each kind instead")
     parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only kinds that contain this")
     parser.add_argument("--seed", type=int, default=0, help="the number of the first trial of each kind")
     chosen = parser.parse_args()
     quieten()
-    kills, others = chosen.kills or (100 if chosen.full else 3), 5 if chosen.full else 1
+    kills, others = (100, 5) if chosen.full else (3, 1)
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="rag-assets-faults-") as work:
         bench = Bench(Path(work))
         for kind, trial in kinds(bench).items():
             if chosen.only and not any(one in kind for one in chosen.only):
                 continue
-            for seed in range(chosen.seed, chosen.seed + (kills if kind.startswith("kill") else others)):
+            count = chosen.trials or (kills if kind.startswith("kill") else others)
+            for seed in range(chosen.seed, chosen.seed + count):
                 outcomes.append(trial(kind, seed))
                 for text in outcomes[-1].wrong:
                     print(f"{kind}, seed {seed}: {text}", flush=True)
