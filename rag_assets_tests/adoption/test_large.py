@@ -70,7 +70,6 @@ def test_memory_does_not_grow_with_the_vectors(large, tmp_path):
         return json.loads(done.stdout.splitlines()[-1])
 
     small, whole = look("tenth"), look("large")
-    print(small, whole)
     assert small["rows"] == ROWS // 10 and whole["rows"] == ROWS
     assert whole["ids"] == {"zero_vectors": sorted(str(one) for one in range(0, ROWS, 10_000))}
     # The vectors alone are 154 MB, of which nine tenths come on top.
