@@ -5,10 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from rag_assets_tests.store.contract.stores import on_iris_double
 from resources.errors import StoreError
 from resources.store.files import LocalFiles
 
-PLACES = {"folder": lambda tmp_path: LocalFiles(tmp_path / "corpus")}
+PLACES = {
+    "folder": lambda tmp_path: LocalFiles(tmp_path / "corpus"),
+    "iris-double": lambda tmp_path: on_iris_double(tmp_path).files,
+}
 
 
 @pytest.fixture(params=PLACES)

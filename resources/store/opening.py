@@ -31,4 +31,10 @@ def _open_folder(url: str, corpus: str, local: Path) -> CorpusStore:
     return LanceStore(local if url == str(local) else Path(url.removeprefix("file://")) / corpus, corpus)
 
 
-KINDS: dict[str, Open] = {"": _open_folder, "file": _open_folder}
+def _open_iris(url: str, corpus: str, local: Path) -> CorpusStore:
+    from resources.store.iris.store import IrisStore
+
+    return IrisStore(url, corpus, local)
+
+
+KINDS: dict[str, Open] = {"": _open_folder, "file": _open_folder, "iris": _open_iris}
