@@ -38,13 +38,13 @@ from resources.store.files import LOCK, Files, LocalFiles
 from resources.store.folders import Folders, LocalFolders
 from resources.store.lease import FOLDER as LEASE
 from resources.store.lease import Lease
+from resources.store.migrations import MARKER, downgrade, read_marker, upgrade, write_marker
 from resources.store.snapshots import Snapshots
-from resources.store.tables import DOCUMENTS, SCHEMA_VERSION, Table
+from resources.store.tables import Table
 
 if TYPE_CHECKING:
     import lance
 
-MARKER = "corpus.json"
 BATCH_ROWS = 2048
 
 
@@ -70,48 +70,44 @@ class LanceStore:
 
     def create(self) -> None:
         if not (self.folder / MARKER).exists():
-            self._mark()
+            write_marker(self.files, self.corpus)
 
     def upgrade(self) -> None:
-        if self._check_marker() < SCHEMA_VERSION:
-            self._add_columns(DOCUMENTS)
-            self._mark()
+        upgrade(self)
 
-    def _mark(self) -> None:
-        content = json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION})
-        self.files.write(MARKER, content.encode())
+    def downgrade(self, to: int) -> None:
+        downgrade(self, to)
 
-    def _add_columns(self, table: Table) -> None:
-        """Give a table of an older schema the columns it lacks, all null; no row is written."""
+    def schema_version(self) -> int | None:
+        try:
+            return read_marker(self.files, self.corpus).schema_version
+        except FileNotFoundError:
+            return None
+
+    def add_columns(self, table: Table, names: tuple[str, ...]) -> None:
         dataset = self._open(table, None)
         if dataset is not None:
             present = set(dataset.schema.names)
-            if lacking := [field for field in table.schema if field.name not in present]:
+            if lacking := [table.schema.field(name) for name in names if name not in present]:
                 with _writing(self.corpus, table):
                     dataset.add_columns(pa.schema(lacking))
 
-    def _check_marker(self) -> int:
-        """Return the store's schema version; StoreError for a folder that is not ours, or of a newer software."""
-        marker = self.folder / MARKER
-        if not marker.is_file():
+    def drop_columns(self, table: Table, names: tuple[str, ...]) -> None:
+        dataset = self._open(table, None)
+        if dataset is not None and (present := _present(dataset, names)):
+            with _writing(self.corpus, table):
+                dataset.drop_columns(present)
+
+    def _check_marker(self) -> None:
+        """Raise StoreError for a folder that is not ours, or of a software that is too new."""
+        try:
+            read_marker(self.files, self.corpus)
+        except FileNotFoundError:
             if any(self.folder.iterdir()):
                 raise StoreError(
                     f"corpus {self.corpus}: {self.folder} holds files but no {MARKER}, so it is not ours; "
                     "choose another RAG_HOME or corpus name"
-                )
-            return SCHEMA_VERSION
-        try:
-            found: int = json.loads(marker.read_text("utf-8"))["schema_version"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"corpus {self.corpus}: {marker} cannot be read ({error}); restore it or move the folder away"
-            ) from error
-        if found > SCHEMA_VERSION:
-            raise StoreError(
-                f"corpus {self.corpus}: its store has schema version {found}, this software knows "
-                f"{SCHEMA_VERSION}; upgrade rag-assets"
-            )
-        return found
+                ) from None
 
     def damage(self, table: Table, *, version: int | None = None) -> list[Damage]:
         path = self._path(table)
