@@ -105,7 +105,13 @@ def open_corpus(settings: Settings, name: str, target: Target | None = None) -> 
             f"or name its source: rag-assets ensure search-ready --corpus {name} --source folder:PATH --auto-fix"
         )
     base = settings.path.parent if settings.path else Path.cwd()
-    return Corpus(name, chosen, remembered, open_store(place(chosen.store, base), name, folder), base)
+    return Corpus(
+        name,
+        chosen,
+        remembered,
+        open_store(place(chosen.store, base), name, folder, cache_bytes=chosen.cache.max_bytes),
+        base,
+    )
 
 
 def place(store: str | None, base: Path) -> str | None:

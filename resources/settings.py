@@ -29,7 +29,7 @@ from resources.policy import (
     RetrySettings,
 )
 from resources.retrieval.settings import RetrievalSettings
-from resources.sections import Duration, Section, explain
+from resources.sections import Duration, Section, Size, explain
 
 CONFIG_NAME = "rag.yaml"
 DEFAULT_CORPUS = "default"
@@ -97,6 +97,12 @@ class CheckSettings(Section):
         return share > 0.5 or (bad > self.tolerated_bad_rows and share > self.max_bad_share)
 
 
+class CacheSettings(Section):
+    """What a corpus that is kept elsewhere may keep on this machine."""
+
+    max_bytes: Size = Field(20 * 10**9, ge=0)
+
+
 class CorpusSettings(Section):
     """One knowledge base. Everything but `tenant` and `sources` can also stand under `defaults:`.
 
@@ -110,6 +116,7 @@ class CorpusSettings(Section):
 
     tenant: str = "default"
     store: str | None = None
+    cache: CacheSettings = CacheSettings()
     sources: tuple[dict[str, Any], ...] = ({"type": "pydoc"},)
     model: str = "all-MiniLM-L6-v2"
     parsing: ParsingSettings = ParsingSettings()

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -35,19 +35,25 @@ def moto_server():
         server.stop()
 
 
+LOST = "lost"
+
+
 class FaultyProxy:
     """Passes requests on and notes them. `faults` are asked first, each a function of (method, path) that returns None
-    to pass, (status, headers, body) to answer itself, or a number of body bytes after which to break off.
+    to pass, (status, headers, body) to answer itself, a number of body bytes after which to break off, or LOST: the
+    request is done and nothing is answered.
     """
 
     def __init__(self, upstream):
         self.upstream, self.requests, self.faults = upstream, [], []
+        self.conditional = threading.Lock()
 
     def __enter__(self):
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm, wbufsize = True, -1
 
             def log_message(self, *_):
                 pass
@@ -60,11 +66,21 @@ class FaultyProxy:
                 if isinstance(fault, tuple):
                     self.answer(*fault)
                     return
-                connection = HTTPConnection(*proxy.upstream)
-                connection.request(self.command, self.path, body, dict(self.headers))
-                response = connection.getresponse()
-                self.answer(response.status, dict(response.getheaders()), response.read(), fault, response.length)
-                connection.close()
+                # S3 decides a conditional write at once; moto looks and writes in two steps.
+                with (
+                    proxy.conditional
+                    if self.headers.get("If-Match") or self.headers.get("If-None-Match")
+                    else nullcontext()
+                ):
+                    connection = HTTPConnection(*proxy.upstream)
+                    connection.request(self.command, self.path, body, dict(self.headers))
+                    response = connection.getresponse()
+                    content, length = response.read(), response.length
+                    connection.close()
+                if fault == LOST:
+                    self.close_connection = True
+                    return
+                self.answer(response.status, dict(response.getheaders()), content, fault, length)
 
             def answer(self, status, headers, body, cut=None, length=None):
                 self.send_response_only(status)

@@ -1,4 +1,4 @@
-"""What any place for files promises, whatever it is: a folder here; other stores join by a line in `PLACES`."""
+"""What any place for files promises, whatever it is: other stores join by a line in `PLACES`."""
 
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
@@ -8,16 +8,18 @@ import pytest
 from rag_assets_tests.store.contract.stores import on_iris_double
 from resources.errors import StoreError
 from resources.store.files import LocalFiles
+from resources.store.objects import Bucket
 
 PLACES = {
-    "folder": lambda tmp_path: LocalFiles(tmp_path / "corpus"),
-    "iris-double": lambda tmp_path: on_iris_double(tmp_path).files,
+    "folder": lambda request: LocalFiles(request.getfixturevalue("tmp_path") / "corpus"),
+    "bucket": lambda request: Bucket(request.getfixturevalue("bucket_url")),
+    "iris-double": lambda request: on_iris_double(request.getfixturevalue("tmp_path")).files,
 }
 
 
 @pytest.fixture(params=PLACES)
-def files(request, tmp_path):
-    return PLACES[request.param](tmp_path)
+def files(request):
+    return PLACES[request.param](request)
 
 
 def test_what_was_written_is_read_listed_replaced_and_deleted(files):

@@ -39,13 +39,13 @@ def observe_index(corpus: Corpus, kind: str, live: Manifest | None, wanted: Keye
     """Return an index as far as it serves `wanted`: what was built for it, else what live has."""
     plan = partial(plan_index, corpus, kind)
     served = corpus.store.indexes.fetch(getattr(live, kind)) if live is not None else None
-    found = _look_at(served, wanted, plan(wanted.rows.slice(0, 0))) if served is not None else None
+    found = _look_at(corpus, served, wanted, plan(wanted.rows.slice(0, 0))) if served is not None else None
     if found is not None and not found.diff.ids:
         return found
     if not wanted.rows["checksum"].null_count:
         built = corpus.store.indexes.fetch(plan(wanted.rows).name)
         if built.exists() and built != served:
-            return _look_at(built, wanted, plan(wanted.rows))
+            return _look_at(corpus, built, wanted, plan(wanted.rows))
     return found or IndexState(None, nothing_indexed(wanted))
 
 
@@ -56,8 +56,11 @@ def plan_index(corpus: Corpus, kind: str, wanted: pa.Table) -> generation.Manife
     return bm25.plan(wanted)
 
 
-def _look_at(path: Path, wanted: Keyed, planned: generation.Manifest) -> IndexState:
-    """Compare a generation with what is wanted; one made otherwise than planned holds nothing of use."""
+def _look_at(corpus: Corpus, path: Path, wanted: Keyed, planned: generation.Manifest) -> IndexState:
+    """Compare a generation with what is wanted; one made otherwise than planned holds nothing of use.
+
+    A copy here of what the store has lost does not make it sound.
+    """
     try:
         manifest = generation.read_manifest(path)
         generation.require_whole(path, manifest)
@@ -68,6 +71,7 @@ def _look_at(path: Path, wanted: Keyed, planned: generation.Manifest) -> IndexSt
         ):
             return IndexState(None, nothing_indexed(wanted))
         held = entries.read_live(path, [part.name for part in manifest.parts])
-        return IndexState(path, index_diff(wanted, Keyed.by("chunk_id", held)))
+        diff = index_diff(wanted, Keyed.by("chunk_id", held))
+        return IndexState(path, diff, () if diff.ids else tuple(corpus.store.indexes.lacks(path.name)))
     except IndexDamagedError as error:
         return IndexState(path, nothing_indexed(wanted), (str(error),))

@@ -79,6 +79,7 @@ class SystemState:
         except ManifestDamagedError as error:
             self.live, self._live_manifest_problem = None, str(error)
         self._damage: dict[str, list[Damage]] = {}
+        self._versions: dict[str, int] = {}
         self._listed: Future[Listing] | None = None
 
     def gather(self) -> None:
@@ -122,7 +123,8 @@ class SystemState:
         self._damage[table.name] = store.damage(table)
         if not self._damage[table.name]:
             try:
-                return store.rows(table, columns)
+                self._versions[table.name] = store.version(table)
+                return store.rows(table, columns, version=self._versions[table.name])
             except TableDamagedError:
                 self._damage[table.name] = store.damage(table)
         return store.sound_rows(table, columns)
@@ -145,7 +147,8 @@ class SystemState:
             (CHUNKS, live.chunks_version),
             (embeddings, live.embeddings_version),
         )
-        damaged = [str(one) for table, at in named for one in self.corpus.store.damage(table, version=at)]
+        apart = [(table, at) for table, at in named if not self._is_newest(table, at)]
+        damaged = [str(one) for table, at in apart for one in self.corpus.store.damage(table, version=at)]
         if damaged:
             return None, f"tables of snapshot {live.number} are damaged: {'; '.join(damaged)}"
         try:
@@ -159,10 +162,13 @@ class SystemState:
         return tables, None
 
     def _at(self, table: Table, version: int, columns: tuple[str, ...], newest: pa.Table | None) -> pa.Table:
-        store = self.corpus.store
-        if newest is not None and not self._damage[table.name] and store.version(table) == version:
+        if newest is not None and self._is_newest(table, version):
             return newest
-        return store.rows(table, columns, version=version)
+        return self.corpus.store.rows(table, columns, version=version)
+
+    def _is_newest(self, table: Table, version: int) -> bool:
+        """Whether the candidate was read at this version, and is sound."""
+        return self._versions.get(table.name) == version and not self._damage[table.name]
 
     @property
     def live_damage(self) -> str:

@@ -27,6 +27,10 @@ class Folders(Protocol):
         """Return the folders that are kept; drafts are not."""
         ...
 
+    def lacks(self, name: str) -> list[str]:
+        """Return what of a folder is not kept although it is read here, a line each; reads no file."""
+        ...
+
     def delete(self, name: str) -> None:
         """Delete a folder, if it is there."""
         ...
@@ -47,6 +51,9 @@ class LocalFolders:
     def names(self) -> list[str]:
         found = self.local.iterdir() if self.local.is_dir() else ()
         return sorted(one.name for one in found if one.is_dir() and not one.name.startswith("."))
+
+    def lacks(self, name: str) -> list[str]:
+        return []
 
     def delete(self, name: str) -> None:
         if (self.local / name).is_dir():

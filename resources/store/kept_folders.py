@@ -62,6 +62,9 @@ class KeptFolders:
         paths = [PurePosixPath(one) for one in self.files.list(self.prefix)]
         return sorted(one.parts[1] for one in paths if len(one.parts) == 3 and one.name == CONTENTS)
 
+    def lacks(self, name: str) -> list[str]:
+        return []
+
     def delete(self, name: str) -> None:
         self.delete_kept(name)
         shutil.rmtree(self.local / name, ignore_errors=True)

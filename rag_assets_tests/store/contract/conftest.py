@@ -12,8 +12,10 @@ def kind(request) -> str:
 
 
 @pytest.fixture
-def opened(kind, tmp_path):
+def opened(kind, tmp_path, request):
     """Return a function that opens the store, each time anew."""
+    if kind == "bucket":
+        request.getfixturevalue("s3")
 
     def open_again():
         return STORES[kind](tmp_path)

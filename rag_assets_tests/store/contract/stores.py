@@ -1,5 +1,6 @@
 """The kinds of stores that the contract is tested on. Another kind is one more line in `STORES`."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +9,20 @@ from resources.store.base import CorpusStore
 from resources.store.lance_store import LanceStore
 
 CORPUS = "handbook"
+BUCKET = "corpora"
 
 
 def on_lance(folder: Path) -> CorpusStore:
     """A folder."""
     return LanceStore(folder / "corpus", CORPUS)
+
+
+def on_bucket(folder: Path) -> CorpusStore:
+    """A prefix of a bucket; the environment says how to reach the server."""
+    from resources.store.object_store import ObjectStore
+
+    place = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return ObjectStore(f"s3://{BUCKET}/{place}", CORPUS, folder / "local", cache_bytes=10**9)
 
 
 def on_iris_double(folder: Path) -> CorpusStore:
@@ -33,7 +43,11 @@ def on_live_iris(folder: Path) -> CorpusStore:
     return IrisStore(f"iris://{os.environ['IRIS_HOST']}:{port}/{namespace}?schema={schema}", CORPUS, folder / "local")
 
 
-STORES: dict[str, Callable[[Path], CorpusStore]] = {"lance": on_lance, "iris-double": on_iris_double}
+STORES: dict[str, Callable[[Path], CorpusStore]] = {
+    "lance": on_lance,
+    "bucket": on_bucket,
+    "iris-double": on_iris_double,
+}
 if os.environ.get("IRIS_HOST"):
     STORES["iris"] = on_live_iris
 """A kind's name, and how it is opened on what lies in (or is named for) a folder, also from another process."""
