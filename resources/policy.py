@@ -56,6 +56,12 @@ class AutoRepairSettings(Section):
         return self
 
 
+class CacheSettings(Section):
+    """What a corpus that is kept elsewhere may keep on this machine."""
+
+    max_bytes: Size = Field(20 * 10**9, ge=0)
+
+
 class BudgetSettings(Section):
     """What one run may use; it ends after the commit that crosses a bound, and the rest is planned next time.
 

@@ -1,4 +1,4 @@
-"""A section of the settings: its base class, durations, sizes, and how a bad value is explained in one line.
+"""A section of the settings: its base class, durations, and how a bad value is explained in one line.
 
 Every package that has settings of its own builds on this. Not here: any particular setting, and the file.
 """
@@ -10,8 +10,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(MB|GB|TB)")
-_BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -25,18 +23,6 @@ def parse_duration(value: Any) -> Any:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-
-
-def parse_size(value: Any) -> Any:
-    """Return `500MB` or `20GB` as bytes; anything else is left for pydantic to judge."""
-    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
-        return round(float(match[1]) * _BYTES[match[2]])
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError("a size such as 500MB or 20GB is expected")
-
-
-Size = Annotated[int, BeforeValidator(parse_size)]
 
 
 class Section(BaseModel):

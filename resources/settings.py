@@ -23,13 +23,14 @@ from resources.policy import (
     AutoRepairSettings,
     BrakeSettings,
     BudgetSettings,
+    CacheSettings,
     CompletenessSettings,
     ReconcileSettings,
     RetentionSettings,
     RetrySettings,
 )
 from resources.retrieval.settings import RetrievalSettings
-from resources.sections import Duration, Section, Size, explain
+from resources.sections import Duration, Section, explain
 
 CONFIG_NAME = "rag.yaml"
 DEFAULT_CORPUS = "default"
@@ -95,12 +96,6 @@ class CheckSettings(Section):
         """Whether `bad` rows of `rows` are too many to go on."""
         share = bad / rows if rows else 0.0
         return share > 0.5 or (bad > self.tolerated_bad_rows and share > self.max_bad_share)
-
-
-class CacheSettings(Section):
-    """What a corpus that is kept elsewhere may keep on this machine."""
-
-    max_bytes: Size = Field(20 * 10**9, ge=0)
 
 
 class CorpusSettings(Section):

@@ -146,6 +146,11 @@ def rehearsal(settings: Settings, name: str) -> Iterator[Rehearsal]:
     copy: a drill tells repair from ruin only on a corpus that is in its desired state.
     """
     original = open_corpus(settings, name)
+    if original.settings.store is not None:  # the copy's settings would name the original's store
+        raise StoreError(
+            f"corpus {name} is kept at {original.settings.store}; a drill damages a copy, and makes one only of a "
+            "corpus below RAG_HOME: drill one with the same sources and without `store:`"
+        )
     if original.store.snapshots.live() is None:
         raise StoreError(f"corpus {name} is not built yet; build it first: rag-assets ensure {TARGET} --auto-fix")
     issues = analyse(SystemState(original), TARGET)

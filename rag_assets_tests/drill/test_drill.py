@@ -65,6 +65,10 @@ def test_only_a_sound_corpus_is_drilled(built, tmp_path):
     empty = settings.model_copy(update={"home": tmp_path / "nothing"})
     with pytest.raises(StoreError, match="not built yet"), rehearsal(empty, "default"):
         pass
+    apart = {"default": settings.corpus("default").model_copy(update={"store": str(tmp_path / "shared")})}
+    elsewhere = settings.model_copy(update={"corpora": apart})
+    with pytest.raises(StoreError, match="is kept at"), rehearsal(elsewhere, "default"):
+        pass
     broken = settings.model_copy(update={"home": tmp_path / "broken"})
     shutil.copytree(built / ".rag", broken.home)
     corpus = open_corpus(broken, "default")
