@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag_assets_tests.keeping.conftest import answers, drift
+from rag_assets_tests.store.contract.stores import STORES
 from rag_assets_tests.system.test_damage import run
 from resources.errors import StoreError
 from resources.keeping.content import tables_of, versions_of
@@ -53,6 +54,18 @@ def test_a_copy_serves_the_same_and_a_look_finds_nothing_to_do(project):
     version = target.version(CHUNKS)
     copy_corpus(source, target)
     assert (target.version(CHUNKS), target.snapshots.numbers()) == (version, [2]), "a second time writes nothing"
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_to_each_kind_of_store_and_back(project, tmp_path, kind):
+    source, back = project.corpus.store, other_store(project)
+    between = STORES[kind](tmp_path)
+    copy_corpus(source, between)
+    require_same(source, between)
+    copy_corpus(STORES[kind](tmp_path), back)
+    require_same(source, back)
+    project.configure("store: elsewhere,")
+    assert drift(project.corpus) == []
 
 
 def test_a_later_copy_writes_what_differs(project):
