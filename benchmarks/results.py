@@ -22,6 +22,7 @@ BENCHMARKS = (
     "build",
     "upkeep",
     "sources",
+    "stores",
 )
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("dagster", "faiss-cpu", "pylance", "sentence-transformers", "tantivy", "torch")

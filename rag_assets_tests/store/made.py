@@ -39,7 +39,7 @@ class Publisher:
     store: CorpusStore
     contents: dict[int, dict[str, list]] = field(default_factory=dict)
     made: int = 0
-    model: str = "model-a"
+    model: str = "aaaa"
 
     @property
     def embeddings(self):

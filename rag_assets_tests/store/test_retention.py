@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rag_assets_tests.store.contract.stores import STORES
 from rag_assets_tests.store.made import Publisher
 from resources.errors import ManifestDamagedError
-from resources.store.lance_store import LanceStore
 from resources.store.retention import Needs, find_garbage, kept_snapshots, remove
 from resources.store.tables import CHUNKS, DOCUMENTS
 from resources.store.writer import writing
@@ -25,8 +25,8 @@ def collect(publisher, *, keep, grace=AT_ONCE, hold=(), needs=None, now=None):
     return garbage
 
 
-def opened(folder):
-    store = LanceStore(folder, "c")
+def opened(folder, kind="lance"):
+    store = STORES[kind](folder)
     store.create()
     return Publisher(store)
 
@@ -51,12 +51,13 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize("kind", STORES)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEPS, min_size=2, max_size=9), keep=st.integers(1, 3), hold=st.sets(st.integers(1, 4), max_size=1)
 )
-def test_kept_snapshots_lose_nothing_and_nothing_else_is_left(tmp_path_factory, steps, keep, hold):
-    publisher = opened(tmp_path_factory.mktemp("history") / "c")
+def test_kept_snapshots_lose_nothing_and_nothing_else_is_left(tmp_path_factory, kind, steps, keep, hold):
+    publisher = opened(tmp_path_factory.mktemp("history"), kind)
     snapshots = publisher.store.snapshots
     publisher.publish()
     for step, number in [*steps, ("collect", keep)]:
@@ -67,7 +68,7 @@ def test_kept_snapshots_lose_nothing_and_nothing_else_is_left(tmp_path_factory, 
         elif step == "remove":
             publisher.remove()
         elif step == "other model":
-            publisher.model = "model-b" if publisher.model == "model-a" else "model-a"
+            publisher.model = "bbbb" if publisher.model == "aaaa" else "aaaa"
         elif step == "roll back":
             numbers = snapshots.numbers()
             publisher.roll_back(numbers[number % len(numbers)])
