@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from rag_assets_tests.store.conftest import s3, s3_server  # noqa: F401
 from rag_assets_tests.system.test_damage import run
 from resources.corpus import open_corpus
 from resources.reconciliation.analyse import analyse

@@ -57,7 +57,9 @@ def test_a_copy_serves_the_same_and_a_look_finds_nothing_to_do(project):
 
 
 @pytest.mark.parametrize("kind", STORES)
-def test_to_each_kind_of_store_and_back(project, tmp_path, kind):
+def test_to_each_kind_of_store_and_back(project, tmp_path, kind, request):
+    if kind == "bucket":
+        request.getfixturevalue("s3")
     source, back = project.corpus.store, other_store(project)
     between = STORES[kind](tmp_path)
     copy_corpus(source, between)

@@ -51,12 +51,17 @@ STEPS = st.one_of(
 )
 
 
-@pytest.mark.parametrize("kind", STORES)
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+KINDS = [pytest.param(one, marks=pytest.mark.slow) if one == "bucket" else one for one in STORES]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(STEPS, min_size=2, max_size=9), keep=st.integers(1, 3), hold=st.sets(st.integers(1, 4), max_size=1)
 )
-def test_kept_snapshots_lose_nothing_and_nothing_else_is_left(tmp_path_factory, kind, steps, keep, hold):
+def test_kept_snapshots_lose_nothing_and_nothing_else_is_left(tmp_path_factory, request, kind, steps, keep, hold):
+    if kind == "bucket":
+        request.getfixturevalue("s3")
     publisher = opened(tmp_path_factory.mktemp("history"), kind)
     snapshots = publisher.store.snapshots
     publisher.publish()
