@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import time
 
 import pytest
 
@@ -139,6 +140,14 @@ def test_vectors_can_be_searched_in_sql(store, caplog):
         store.pool.run(
             lambda session: session.execute(f"UPDATE {lay.name} SET {sql.VECTOR} = TO_VECTOR(?, FLOAT)", ("1,2",))
         )
+
+
+def test_a_hundred_thousand_token_vectors_cost_little_of_the_clients_time(store):
+    chunks_of_240_tokens = embeddings(417, tokens=240 * 16)  # 4 bytes a token there, 64 here
+    store.upsert(EMBEDDINGS, embeddings(1))
+    before = time.process_time()
+    store.upsert(EMBEDDINGS, chunks_of_240_tokens)
+    assert time.process_time() - before < 15
 
 
 def test_somebody_elses_schema_is_refused_and_left_alone(tmp_path):

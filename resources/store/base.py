@@ -1,4 +1,5 @@
-"""What any corpus store offers. The embedded one is `lance_store`; others implement the same protocol.
+"""What any corpus store offers. The embedded one is `lance_store`; others implement the same protocol, and
+docs/stores.md says where they differ.
 
 Reading never needs a lease; every write goes through a `CorpusWriter`, which `resources.store.writer` hands out with
 the lease. Versions are the store's own numbers: None means the newest, which is the candidate.
@@ -52,7 +53,10 @@ class CorpusStore(Protocol):
         ...
 
     def damage(self, table: Table, *, version: int | None = None) -> list[Damage]:
-        """Return the files of a table that are missing, cut short, or known not to decode; cheap."""
+        """Return the files of a table that are missing, cut short, or known not to decode; cheap.
+
+        Always empty where a database guards its own files.
+        """
         ...
 
     def sound_rows(self, table: Table, columns: Sequence[str]) -> pa.Table:
@@ -78,15 +82,17 @@ class CorpusStore(Protocol):
         ...
 
     def upsert(self, table: Table, rows: pa.Table) -> None:
-        """Insert or replace rows by key, in one atomic commit."""
+        """Insert or replace rows by key, in one atomic commit; in several, where transactions are bounded."""
         ...
 
     def replace(self, table: Table, rows: pa.Table, *, column: str, values: Sequence[str]) -> None:
-        """Make `rows` the only rows whose `column` is in `values`, in one atomic commit."""
+        """Make `rows` the only rows whose `column` is in `values`, in one atomic commit; in one a value, where
+        transactions are bounded.
+        """
         ...
 
     def delete(self, table: Table, keys: Sequence[str]) -> None:
-        """Delete rows by key, in one atomic commit. An empty list deletes nothing."""
+        """Delete rows by key, in one atomic commit or several, as `upsert`. An empty list deletes nothing."""
         ...
 
     def rewrite(self, table: Table) -> None:
