@@ -64,6 +64,15 @@ def test_a_connection_lost_at_any_statement_creates_a_file_once_and_says_so(stor
         assert not store.files.create(f"lease/{number}", b"theirs") and store.files.read(f"lease/{number}") == b"mine"
 
 
+def test_a_drop_that_was_killed_leaves_no_rows_for_the_next_table(store, monkeypatch):
+    store.upsert(QUARANTINE, rows({"a": "1"}))
+    monkeypatch.setattr(sql.Layout, "drop", lambda self: [])
+    store.drop("quarantine")
+    assert held(store) == {}
+    store.upsert(QUARANTINE, rows({"b": "1"}))
+    assert held(store) == {"b": "1"}
+
+
 def test_a_server_that_stays_away_is_an_error_and_everything_is_there_when_it_is_back(store):
     store.upsert(QUARANTINE, rows({"a": "1"}))
     dbapi.faults.break_at(1, times=10_000)

@@ -176,6 +176,10 @@ class Layout:
         """Delete such history of `size` keys."""
         return f"DELETE FROM {self.history} WHERE {self.of_keys(size)} AND {_old(kept)}"
 
+    def clear(self) -> list[str]:
+        """Delete every row of both tables."""
+        return [f"DELETE FROM {self.name}", f"DELETE FROM {self.history}"]
+
     def drop(self) -> list[str]:
         """Delete both tables."""
         return [f"DROP TABLE {self.name}", f"DROP TABLE {self.history}"]

@@ -306,6 +306,9 @@ class IrisStore:
         except StatementError as error:
             if error.code != NOT_UNIQUE:
                 raise
+            return  # another process was faster
+        for text in lay.clear():  # what a `drop` that was killed has left
+            session.execute(text)
         session.commit()
 
     def _commit(self, lay: Layout, work: Callable[[Session, int], None]) -> None:
