@@ -68,7 +68,7 @@ MUTANTS = [
     Mutant("no rollback before the next user", "connection", "yield session\n                session.rollback()", "yield session"),
     Mutant("what is there already is an error", "connection", "EXISTS = -201", "EXISTS = -202"),
     Mutant("the password in the address", "connection", "username: str = field(repr=False)\n    password: str = field(repr=False)", "username: str\n    password: str"),
-    Mutant("6 digits of a vector", "rows", '"%.9g,"', '"%.2g,"'),
+    Mutant("2 digits of a vector", "rows", '"%.9g,"', '"%.2g,"'),
     Mutant("pooled vectors as float64", "rows", "flatten().to_numpy()", "flatten().to_numpy().astype(float)"),
     Mutant("principals as text", "rows", "json.dumps(one) for one", "str(one) for one"),
     Mutant("keys of any length", "rows", "len(value.encode()) > KEY_BYTES", "len(value.encode()) > 10_000"),

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import time
 
+import numpy as np
 import pytest
 
 from rag_assets_tests.iris_double import dbapi
@@ -52,6 +53,22 @@ def test_a_connection_lost_at_any_statement_changes_nothing_of_the_result(store,
         store.replace(CHUNKS, chunks("d", [f"new {number}"]), column="document_id", values=["d"])
         assert _texts(store) == [f"new {number}"]
         assert sorted(store.rows(CHUNKS, ("text",), version=version)["text"].to_pylist()) == ["old 1", "old 2"]
+
+
+def test_a_server_lost_for_good_at_any_statement_leaves_the_old_document_or_the_new_one(store):
+    old, new = ["old 1", "old 2", "old 3"], ["new 1", "new 2"]
+    store.replace(CHUNKS, chunks("d", old), column="document_id", values=["d"])
+    for number in range(1, 20):
+        dbapi.faults.break_at(number, times=10_000)
+        try:
+            store.replace(CHUNKS, chunks("d", new), column="document_id", values=["d"])
+        except StoreError:
+            dbapi.faults.break_at(0)
+            assert _texts(store) == old
+        else:
+            break
+    dbapi.faults.break_at(0)
+    assert _texts(store) == new and number > 6
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -145,6 +162,9 @@ def test_vectors_can_be_searched_in_sql(store, caplog):
     best = max(wanted, key=lambda row: sum(a * b for a, b in zip(row["pooled"], wanted[7]["pooled"], strict=True)))
     found = store.pool.run(lambda session: session.select(text, (vector_text(wanted[7]["pooled"]),)))
     assert found == [(best["chunk_id"],)]
+    stored = f"SELECT {sql.VECTOR} FROM {lay.name} ORDER BY chunk_id"  # the double shows a vector's bytes
+    vectors = [one for (one,) in store.pool.run(lambda session: session.select(stored))]
+    assert vectors == [np.asarray(row["pooled"], np.float32).tobytes() for row in wanted]
     with pytest.raises(StatementError, match="-104"):
         store.pool.run(
             lambda session: session.execute(f"UPDATE {lay.name} SET {sql.VECTOR} = TO_VECTOR(?, FLOAT)", ("1,2",))
