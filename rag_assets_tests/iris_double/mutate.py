@@ -115,7 +115,7 @@ def caught(mutant: Mutant) -> str:
             "-p",
             "no:cacheprovider",
             "-k",
-            "not lance and not folder]",
+            "not lance and not bucket and not folder]",
         ]
         done = subprocess.run([*command, *SUITE], cwd=copy, capture_output=True, text=True, timeout=300)
         found = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]

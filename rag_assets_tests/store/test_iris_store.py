@@ -230,7 +230,7 @@ def test_credentials_come_from_the_url_or_the_environment_and_are_never_shown(mo
     for name in ("IRIS_USERNAME", "IRIS_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SettingsError, match="IRIS_USERNAME and IRIS_PASSWORD"):
-        open_store("iris://host/USER", "c", tmp_path)
+        open_store("iris://host/USER", "c", tmp_path, cache_bytes=1)
     address = read_address("iris://me:s%40cret@host:51773/USER?schema=Docs")
     assert (address.port, address.schema, address.password) == (51773, "Docs", "s@cret")
     assert "cret" not in f"{address} {address!r} {Pool(address).address}"
@@ -243,4 +243,4 @@ def test_without_the_driver_the_error_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setattr(connection, "load_driver", connection.load_driver)
     monkeypatch.setattr("importlib.import_module", lambda name: (_ for _ in ()).throw(ImportError(name)))
     with pytest.raises(SettingsError, match=r"rag-assets\[iris\]"):
-        open_store("iris://u:p@host/USER", "c", tmp_path).version(QUARANTINE)
+        open_store("iris://u:p@host/USER", "c", tmp_path, cache_bytes=1).version(QUARANTINE)
