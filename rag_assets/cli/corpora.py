@@ -10,6 +10,7 @@ from rag_assets.cli.options import ConfigOption, JsonOption
 app = typer.Typer(help="The corpora that there are, and tables of other software.", no_args_is_help=True)
 app.command("clean")(keeping.clean)
 app.command("copy")(keeping.copy)
+app.command("downgrade")(keeping.downgrade)
 
 
 @app.command("list")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,14 +12,24 @@ Finding = tuple[str, bool, str]
 ENOUGH_DISK = 2 << 30
 
 
-def doctor(config: ConfigOption = None, json: JsonOption = False) -> None:
-    """Check packages, settings, model, disk, Dagster's home and every corpus. Exit 0: all well; 1: something is not."""
+def doctor(
+    upgrade: Annotated[
+        bool, typer.Option("--upgrade", help="Say what the installed software will change, and what that costs.")
+    ] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check packages, settings, model, disk, Dagster's home and every corpus. Exit 0: all well; 1: something is not.
+
+    With --upgrade: what the next run would migrate, parse and embed again. Nothing is written.
+    """
     from rag_assets.cli.console import console, print_json, working
     from resources.settings import load_settings
 
     settings = load_settings(config)
     with working():
-        findings = [finding for look in (_packages, _disk, _dagster, _corpora) for finding in _guarded(look, settings)]
+        looks = (_upgrades,) if upgrade else (_packages, _disk, _dagster, _corpora)
+        findings = [finding for look in looks for finding in _guarded(look, settings)]
     well = all(good for _, good, _ in findings)
     if json:
         print_json(
@@ -84,6 +94,40 @@ def _dagster(settings: Any) -> Iterator[Finding]:
             f"home {settings.dagster_home}, {running} runs in progress, telemetry "
             f"{'on' if instance.telemetry_enabled else 'off'}",
         )
+
+
+def _upgrades(settings: Any) -> Iterator[Finding]:
+    from resources.corpus import corpus_names
+
+    for name in corpus_names(settings):
+        yield from _guarded(partial(_upgrade, name), settings)
+
+
+def _upgrade(name: str, settings: Any) -> Iterator[Finding]:
+    from resources.corpus import open_corpus
+    from resources.reconciliation.analyse import analyse
+    from resources.reconciliation.history import past_rates
+    from resources.reconciliation.observe import SystemState
+    from resources.reconciliation.plan import gather_facts, make_plan
+    from resources.store.migrations import pending
+
+    corpus = open_corpus(settings, name)
+    what = f"corpus {name}"
+    found = corpus.store.schema_version()
+    if found is None:
+        yield what, True, "not built yet"
+        return
+    steps = [str(one) for one in pending(found)]
+    yield what, True, "; ".join([*steps, "no row is written"]) if steps else f"schema {found}: no migration"
+    state, target = SystemState(corpus), corpus.settings.target_state
+    issues = analyse(state, target)
+    facts = gather_facts(state, issues, target)
+    plan = make_plan(name, target, issues, facts, past_rates(corpus.store))
+    parsed = sum(len(step.documents) for step in plan.steps if step.action == "fetch")
+    cost = plan.seconds / 3600 * corpus.settings.auto_repair.cost_per_hour
+    priced = f", cost about {cost:.2f}" if cost else ""
+    about = f"{parsed:,} documents to be parsed, about {plan.chunks:,} chunks to be embedded"
+    yield f"{what}, next run", True, f"{about}, about {plan.seconds:,.0f} s{priced}" if plan.steps else "nothing to do"
 
 
 def _corpora(settings: Any) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Commands on a corpus as a whole: `corpora clean` and `corpora copy`."""
+"""Commands on a corpus as a whole: `corpora clean`, `corpora copy` and `corpora downgrade`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,6 +100,24 @@ def copy(
     counts = ", ".join(f"{count:,} {kind}" for kind, count in manifest.counts.items())
     console.print(f"{name}: {place_name} serves the same, as snapshot {manifest.number} ({counts})", markup=False)
     console.print(f"To use it, set `store: {where}` for corpus {called} in rag.yaml", markup=False)
+
+
+def downgrade(
+    name: Name,
+    schema: Annotated[int, typer.Option("--schema", help="The schema version to go back to.")],
+    config: ConfigOption = None,
+) -> None:
+    """Take a corpus back to an older schema, for older software. Refused once the newer one published."""
+    from rag_assets.cli.console import console, working
+    from resources.corpus import open_corpus
+    from resources.materialisation.base import writing_by_hand
+    from resources.settings import load_settings
+
+    with working():
+        opened = open_corpus(load_settings(config), name)
+        with writing_by_hand(opened):
+            opened.store.downgrade(schema)
+    console.print(f"{name}: its store has schema {schema}; the next write by this software upgrades it again")
 
 
 def _snapshots(numbers: Any) -> str:

@@ -20,6 +20,8 @@ from resources.reconciliation import history
 from resources.reconciliation.suppression import read_suppressed
 from resources.retrieval.pipelines import retrieve
 from resources.retrieval.snapshot import open_live
+from resources.store.migrations import MIGRATIONS, read_marker
+from resources.store.tables import DOCUMENTS
 from resources.targets import Target
 
 
@@ -140,3 +142,18 @@ def test_the_commands(project, tmp_path, monkeypatch):
     assert copied.exit_code == 0 and (project.folder / "elsewhere" / "other" / "corpus.json").is_file(), copied.output
     cleaned = runner.invoke(app, ["corpora", "clean", "default", "--keep", "1", "--dry-run", "--json"])
     assert cleaned.exit_code == 0 and '"dry_run": true' in cleaned.output
+
+
+def test_doctor_says_beforehand_what_an_upgrade_changes_and_the_way_back_is_taken(project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    store = project.corpus.store
+    store.files.write("corpus.json", b'{"corpus": "default", "schema_version": 1}')
+    store.drop_columns(DOCUMENTS, MIGRATIONS[0].columns)
+    project.configure("chunking: {tokens: 64}, auto_repair: {cost_per_hour: 3},")
+    said = CliRunner().invoke(app, ["doctor", "--upgrade"])
+    assert said.exit_code == 0, said.output
+    assert "schema 1 → 2: documents gets failure" in said.output
+    assert "0 documents to be parsed, about" in said.output and "cost about" in said.output
+    assert read_marker(store.files, "default").schema_version == 1, "nothing is written"
+    refused = CliRunner().invoke(app, ["corpora", "downgrade", "default", "--schema", "1"])
+    assert isinstance(refused.exception, StoreError) and "no way back to 1" in str(refused.exception)

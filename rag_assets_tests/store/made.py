@@ -115,6 +115,6 @@ class Publisher:
             (self.store.reports, (manifest.report,)),
         ):
             found |= {name: [(folders.fetch(name) / "file").read_text()] for name in names}
-        hashes = {row["content_hash"] for row in found["documents"]}
+        hashes = {row["content_hash"] for row in found["documents"]} - {None}
         found["originals"] = [self.store.files.read(f"originals/{one[:2]}/{one}") for one in sorted(hashes)]
         return found

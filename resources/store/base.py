@@ -41,7 +41,18 @@ class CorpusStore(Protocol):
         ...
 
     def upgrade(self) -> None:
-        """Bring an older schema up to date; nothing is rewritten. Idempotent, to be called with the lease in hand."""
+        """Bring an older schema up to date (`migrations`), with the lease in hand; nothing is rewritten. Idempotent.
+
+        StoreError for a store of a newer schema, which may be read, not written.
+        """
+        ...
+
+    def downgrade(self, to: int) -> None:
+        """Take the schema back to an older version, with the lease in hand; StoreError where there is no way back."""
+        ...
+
+    def schema_version(self) -> int | None:
+        """Return the version of the store's schema; None when there is no store yet."""
         ...
 
     def version(self, table: Table) -> int:

@@ -34,15 +34,15 @@ from resources.store.damage import (
 from resources.store.files import Files
 from resources.store.folders import Folders
 from resources.store.lease import Lease
+from resources.store.migrations import MARKER, downgrade, read_marker, upgrade, write_marker
 from resources.store.rows_by_key import RowsByKey
 from resources.store.snapshots import Snapshots
 from resources.store.table_files import TableFiles
-from resources.store.tables import DOCUMENTS, SCHEMA_VERSION, Table
+from resources.store.tables import Table
 
 if TYPE_CHECKING:
     import lance
 
-MARKER = "corpus.json"
 BATCH_ROWS = 2048
 TAGS = "_refs/tags"
 
@@ -93,48 +93,44 @@ class LanceTables(ABC):
         try:
             self.files.read(MARKER)
         except FileNotFoundError:
-            self._mark()
+            write_marker(self.files, self.corpus)
 
     def upgrade(self) -> None:
-        if self._check_marker() < SCHEMA_VERSION:
-            self._add_columns(DOCUMENTS)
-            self._mark()
+        upgrade(self)
 
-    def _mark(self) -> None:
-        content = json.dumps({"corpus": self.corpus, "schema_version": SCHEMA_VERSION})
-        self.files.write(MARKER, content.encode())
+    def downgrade(self, to: int) -> None:
+        downgrade(self, to)
 
-    def _add_columns(self, table: Table) -> None:
-        """Give a table of an older schema the columns it lacks, all null; no row is written."""
+    def schema_version(self) -> int | None:
+        try:
+            return read_marker(self.files, self.corpus).schema_version
+        except FileNotFoundError:
+            return None
+
+    def add_columns(self, table: Table, names: tuple[str, ...]) -> None:
         dataset = self._open(table, None)
         if dataset is not None:
             present = set(dataset.schema.names)
-            if lacking := [field for field in table.schema if field.name not in present]:
+            if lacking := [table.schema.field(name) for name in names if name not in present]:
                 with _writing(self.corpus, table):
                     dataset.add_columns(pa.schema(lacking))
 
-    def _check_marker(self) -> int:
-        """Return the store's schema version; StoreError for a place that is not ours, or of a newer software."""
-        marker = self.files.where(MARKER)
+    def drop_columns(self, table: Table, names: tuple[str, ...]) -> None:
+        dataset = self._open(table, None)
+        if dataset is not None and (present := _present(dataset, names)):
+            with _writing(self.corpus, table):
+                dataset.drop_columns(present)
+
+    def _check_marker(self) -> None:
+        """Raise StoreError for a place that is not ours, or of a software that is too new."""
         try:
-            found: int = json.loads(self.files.read(MARKER))["schema_version"]
+            read_marker(self.files, self.corpus)
         except FileNotFoundError:
             if not self._is_new():
                 raise StoreError(
                     f"corpus {self.corpus}: {self.place} holds files but no {MARKER}, so it is not ours; "
                     "choose another RAG_HOME, store or corpus name"
                 ) from None
-            return SCHEMA_VERSION
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"corpus {self.corpus}: {marker} cannot be read ({error}); restore it or move what is there away"
-            ) from error
-        if found > SCHEMA_VERSION:
-            raise StoreError(
-                f"corpus {self.corpus}: its store has schema version {found}, this software knows "
-                f"{SCHEMA_VERSION}; upgrade rag-assets"
-            )
-        return found
 
     def damage(self, table: Table, *, version: int | None = None) -> list[Damage]:
         there = self._table(table.name)

@@ -90,6 +90,15 @@ class IrisStore:
         """Refuse what is not ours; there is no older schema yet."""
         self._is_there()
 
+    def downgrade(self, to: int) -> None:
+        if to != SCHEMA_VERSION:
+            raise StoreError(
+                f"corpus {self.corpus}: no software of schema version {to} knows IRIS; there is no way back"
+            )
+
+    def schema_version(self) -> int | None:
+        return SCHEMA_VERSION if self._is_there() else None
+
     def _is_there(self) -> bool:
         """Whether the schema is ours; StoreError when it is somebody else's, or of a newer software."""
         if not self._marked:
