@@ -58,13 +58,14 @@ def test_a_connection_lost_at_any_statement_changes_nothing_of_the_result(store,
 def test_a_server_lost_for_good_at_any_statement_leaves_the_old_document_or_the_new_one(store):
     old, new = ["old 1", "old 2", "old 3"], ["new 1", "new 2"]
     store.replace(CHUNKS, chunks("d", old), column="document_id", values=["d"])
+    version = store.version(CHUNKS)
     for number in range(1, 20):
         dbapi.faults.break_at(number, times=10_000)
         try:
             store.replace(CHUNKS, chunks("d", new), column="document_id", values=["d"])
         except StoreError:
             dbapi.faults.break_at(0)
-            assert _texts(store) == old
+            assert _texts(store) == old and store.version(CHUNKS) == version, "and no version without its rows"
         else:
             break
     dbapi.faults.break_at(0)
