@@ -1,6 +1,10 @@
 """Backup and restore: the same answers and nothing to do; erased documents stay away; damage is found first."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 
 import pyarrow as pa
@@ -21,7 +25,7 @@ from resources.reconciliation.suppression import read_suppressed
 from resources.retrieval.pipelines import retrieve
 from resources.retrieval.snapshot import open_live
 from resources.store.migrations import MIGRATIONS, read_marker
-from resources.store.tables import DOCUMENTS
+from resources.store.tables import CHUNKS, DOCUMENTS
 from resources.targets import Target
 
 
@@ -73,6 +77,33 @@ def test_documents_that_were_erased_since_do_not_come_back(project, archive, tmp
     files = [one for one in corpus.store.folder.rglob("*") if one.is_file()]
     assert not [one for one in files if b"ighthouse" in one.read_bytes() or b"keeper.txt" in one.read_bytes()]
     assert read_suppressed(corpus.store) and drift(project.corpus) == []
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from resources.corpus import open_corpus
+from resources.keeping import restoring
+from resources.keeping.archive import ArchiveContent, verify
+from resources.settings import load_settings
+restoring.take_folders = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+file = Path("../backup.zip")
+archive = ArchiveContent(file, verify(file), Path("../scratch"))
+restoring.restore(open_corpus(load_settings(Path("rag.yaml")), "default"), archive)
+"""
+
+
+def test_a_restore_that_was_killed_goes_on(project, archive, tmp_path):
+    before = answers(project.corpus.store)
+    shutil.rmtree(project.corpus.store.folder)
+    died = subprocess.run([sys.executable, "-c", KILLED], cwd=project.folder, check=False, env=dict(os.environ))
+    assert died.returncode == -signal.SIGKILL
+    store = project.corpus.store
+    assert store.snapshots.live() is None and store.version(CHUNKS)
+    version = store.version(CHUNKS)
+    restore(project.corpus, content(archive, tmp_path), replace=True)
+    assert answers(store) == before and drift(project.corpus) == []
+    assert store.version(CHUNKS) == version, "rows that are there are not written again"
 
 
 def test_the_archive_is_what_it_says_in_formats_that_others_read(archive):
