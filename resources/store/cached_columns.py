@@ -6,6 +6,7 @@ version is read, and whether its files are still there (`object_store`).
 """
 
 import os
+import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -69,7 +70,7 @@ class CachedColumns:
 
 def _keep(file: Path, fragment: "lance.LanceFragment", columns: Sequence[str]) -> None:
     rows = fragment.to_table(columns=list(columns), with_row_id=True)
-    draft = file.with_suffix(f".{os.getpid()}")
+    draft = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     with pa.OSFile(str(draft), "wb") as out, pa.ipc.new_file(out, rows.schema) as writer:
         writer.write_table(rows)
     draft.replace(file)

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -134,7 +135,7 @@ class CachedFolders:
         """Bring a folder here, or replace the copy that is here. A file that the bucket has lost, or that is not what
         was kept, stays away: whoever reads the folder finds it missing, and makes it again.
         """
-        draft = self.local / f".fetching-{name}-{os.getpid()}"
+        draft = self.local / f".fetching-{name}-{os.getpid()}-{threading.get_ident()}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
@@ -217,7 +218,7 @@ class CachedFolders:
         self._release(name)
         self._noted(name).unlink(missing_ok=True)
         if (self.local / name).is_dir():
-            aside = (self.local / name).rename(self.local / f".gone-{name}-{os.getpid()}")
+            aside = (self.local / name).rename(self.local / f".gone-{name}-{os.getpid()}-{threading.get_ident()}")
             shutil.rmtree(aside)
 
     def _is_whole(self, name: str) -> bool:

@@ -31,7 +31,7 @@ NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not
 
 # The same bounds for the tables' own engine, by its names.
 LANCE_OPTIONS = {
-    "timeout": "60s",
+    "timeout": "20s",
     "connect_timeout": "5s",
     "client_max_retries": str(TRIES),
     "client_retry_timeout": str(RETRY_SECONDS),
@@ -144,7 +144,7 @@ class Bucket:
         import obstore
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-        stamp, lost = uuid.uuid4().hex, False
+        stamp, lost, deadline = uuid.uuid4().hex, False, time.monotonic() + RETRY_SECONDS
         for attempt in range(TRIES + 1):
             try:
                 with self._guarded(path, "written", and_let=BaseError):
@@ -153,7 +153,7 @@ class Bucket:
             except (AlreadyExistsError, PreconditionError):
                 return lost and self._stamped(path, stamp)
             except BaseError as error:
-                if attempt == TRIES or not _is_passing(error):
+                if attempt == TRIES or time.monotonic() > deadline or not _is_passing(error):
                     raise self._error(path, "written", error) from error
                 lost = True
                 time.sleep(min(random.uniform(0.1, 0.2) * 2**attempt, 5.0))
