@@ -4,7 +4,7 @@ What its tables do: `lance_tables`. Nothing is asked of the bucket before someth
 """
 
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from resources.store.lease import FOLDER as LEASE
 from resources.store.object_table_files import OPENED, ObjectTableFiles, Opened
 from resources.store.objects import Bucket
 from resources.store.rows_by_key import RowsByKey
+from resources.store.snapshots import Snapshots
 from resources.store.table_files import TableFiles
 from resources.store.tables import Table
 
@@ -41,8 +42,9 @@ class ObjectStore(LanceTables):
         self.place = self.bucket.url
         self.audits = local / "audits"
         self._cache = cache = Cache(local / "cache", cache_bytes)
-        self.indexes: Folders = CachedFolders(self.bucket, "indexes", cache, self._of_live)
-        self.reports: Folders = CachedFolders(self.bucket, "reports", cache, self._of_live)
+        wanted = partial(_of_live, self.snapshots)
+        self.indexes: Folders = CachedFolders(self.bucket, "indexes", cache, wanted)
+        self.reports: Folders = CachedFolders(self.bucket, "reports", cache, wanted)
         self._columns = CachedColumns(cache)
         self._opened: Opened = {}
         self._mapped: dict[tuple[str, int, tuple[str, ...]], pa.Table] = {}
@@ -67,10 +69,6 @@ class ObjectStore(LanceTables):
 
     def size(self) -> int:
         return sum(self.bucket.list().values())
-
-    def _of_live(self) -> list[str]:
-        live = self.snapshots.live()
-        return [one for one in (live.dense, live.bm25, live.report) if one] if live is not None else []
 
     def _table(self, name: str) -> TableFiles:
         return ObjectTableFiles(self.bucket, f"{name}{SUFFIX}", self._opened, self._cache)
@@ -106,3 +104,8 @@ class ObjectStore(LanceTables):
                     self._mapped.pop(next(iter(self._mapped)))
             self._mapped[at] = self._read(dataset, columns)
         return self._mapped[at].take(pa.array(places))
+
+
+def _of_live(snapshots: Snapshots) -> list[str]:
+    live = snapshots.live()
+    return [one for one in (live.dense, live.bm25, live.report) if one] if live is not None else []
