@@ -18,8 +18,10 @@ from benchmarks.measure import Row, WrongAnswerError, hottest, in_child, interle
 from benchmarks.peers import Sync
 from rag_assets.instance import open_instance
 from rag_assets.runs import materialise
+from resources.chunking.base import embedding_input
 from resources.corpus import Corpus, open_corpus
 from resources.embedding.encoder import EncodedBatch, Encoder
+from resources.identity import digest
 from resources.settings import Settings
 from resources.store.tables import CHUNKS
 
@@ -47,6 +49,7 @@ def run(work: Path, full: bool) -> Iterator[Row]:
     loaded = made.reopened(folder)
     yield from _look(loaded, folder, passes)
     yield from _edit(loaded, folder, passes)
+    yield from _repair(loaded, folder, max(5, documents // 100))
 
 
 def _growth(work: Path, folder: Path, documents: int) -> Iterator[Row]:
@@ -178,6 +181,56 @@ def _edit(loaded: Settings, folder: Path, passes: int) -> Iterator[Row]:
     facts = {"chunks_embedded": max(chunks), "cpu_s": round(min(busy), 2)}
     yield Row(what, "s", mine, f"{PEERS[0]}, not embedding", others[0], most=5, facts=facts, profile=profile)
     yield Row(what, "s", mine, f"{PEERS[1]}, not embedding", others[1])
+
+
+def _repair(loaded: Settings, folder: Path, count: int) -> Iterator[Row]:
+    """Edit `count` documents and publish them; what they cost is to follow from their chunks, not from the corpus."""
+    texts = _texts(folder)
+    chosen = sorted(texts, key=lambda one: digest("repaired", one))[:count]
+    corpus = open_corpus(loaded, made.NAME)
+    before = _rows(corpus)
+    for name in chosen:
+        (folder / "texts" / name).write_text(texts[name] + SENTENCE.format(time.time_ns()), "utf-8")
+    with open_instance(loaded) as instance, _embedding() as embedded:
+        started = time.perf_counter()
+        outcome = materialise(loaded, corpus, None, instance, "benchmark")
+        seconds = time.perf_counter() - started
+    if not outcome.success:
+        raise WrongAnswerError(f"the run failed: {outcome.problem}")
+    after = _rows(made.healthy(loaded))
+    new = sorted(after.keys() - before.keys())
+    if not 0 < sum(embedded) <= len(new):
+        raise WrongAnswerError(f"{len(new)} chunks changed, {sum(embedded)} were embedded")
+    touched = {f"folder:{name}" for name in chosen}
+    gone = {one for one in before.keys() - after.keys() if before[one][0] not in touched}
+    moved = [one for one in before.keys() & after.keys() if before[one] != after[one]]
+    if gone or moved:
+        raise WrongAnswerError(f"rows of other documents changed: {[*gone, *moved][:3]}")
+    wanted = set(new)
+    chunks = [
+        embedding_input(row["heading"], row["text"])
+        for batch in corpus.store.batches(CHUNKS, ("chunk_id", "heading", "text"))
+        for row in batch.to_pylist()
+        if row["chunk_id"] in wanted
+    ]
+    encoding = _seconds(partial(corpus.encoder.encode, list(dict.fromkeys(chunks))))
+    yield Row(
+        f"{count} edited documents in {len(texts):,}, to published",
+        "s",
+        [seconds],
+        "1.3 × embedding their new chunks, and 5 s",
+        [1.3 * encoding + 5],
+        ratio=1.0,
+        facts={"chunks_embedded": sum(embedded), "embedding_s": round(encoding, 2)},
+    )
+
+
+def _rows(corpus: Corpus) -> dict[str, tuple[str, str]]:
+    """Return the document and the embedding's checksum of every chunk."""
+    documents = corpus.store.rows(CHUNKS, ("chunk_id", "document_id")).to_pylist()
+    sums = corpus.store.rows(corpus.embeddings, ("chunk_id", "checksum")).to_pylist()
+    checksum = {row["chunk_id"]: row["checksum"] for row in sums}
+    return {row["chunk_id"]: (row["document_id"], checksum[row["chunk_id"]]) for row in documents}
 
 
 def _texts(folder: Path) -> dict[str, str]:
