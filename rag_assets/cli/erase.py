@@ -8,8 +8,13 @@ from rag_assets.cli.options import DEFAULT, ConfigOption, CorpusOption, JsonOpti
 
 
 def erase(
-    documents: Annotated[list[str], typer.Argument(help="Document ids (SOURCE:KEY).")],
     reason: Annotated[str, typer.Option("--reason", help="Why; it goes into the receipt and the history.")],
+    documents: Annotated[
+        list[str] | None, typer.Argument(help="Document ids (SOURCE:KEY).", show_default=False)
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="Instead: all documents of this source.", show_default=False)
+    ] = None,
     corpus: CorpusOption = DEFAULT,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -23,11 +28,14 @@ def erase(
     from rag_assets.cli.console import console, print_json, working
     from resources.corpus import open_corpus
     from resources.materialisation.erasure import erase as erase_documents
+    from resources.materialisation.erasure import erase_source
     from resources.settings import load_settings
 
+    if bool(documents) == (source is not None):
+        raise typer.BadParameter("name either documents or a --source")
     with working():
         opened = open_corpus(load_settings(config), corpus)
-        receipt = erase_documents(opened, documents, reason)
+        receipt = erase_source(opened, source, reason) if source else erase_documents(opened, documents or [], reason)
     if json:
         print_json(asdict(receipt))
         return

@@ -12,8 +12,8 @@ import pytest
 
 from rag_assets_tests.system.test_damage import make_tables, run
 from resources.corpus import open_corpus
-from resources.errors import ErasurePendingError, NoSnapshotError
-from resources.materialisation.erasure import PLACES, erase
+from resources.errors import ErasurePendingError, NoSnapshotError, RagAssetsError
+from resources.materialisation.erasure import PLACES, erase, erase_source
 from resources.materialisation.rollback import roll_back
 from resources.reconciliation import history
 from resources.reconciliation.analyse import analyse
@@ -150,3 +150,31 @@ def test_killed_on_the_way(folder, place):
     assert hits and SECRET not in {hit.document_id for hit in hits}, "hidden, and the others are answered"
     erase(corpus, [SECRET], "asked by the author")
     require_erased(folder, rows)
+
+
+def test_a_whole_source_is_erased_with_one_receipt_also_after_a_kill(folder):
+    settings = folder / "rag.yaml"
+    settings.write_text(
+        settings.read_text().replace("path: docs}", "path: docs}, {type: folder, name: diary, path: diary}")
+    )
+    (folder / "diary").mkdir()
+    for day in ("monday", "tuesday"):
+        (folder / "diary" / f"{day}.txt").write_text(f"On {day} the quokka slept.")
+    run(folder)
+    killed = KILLED.replace("erasure.erase(", "erasure.erase_source(").replace('["folder:secret.txt"]', '"diary"')
+    died = subprocess.run([sys.executable, "-c", killed, "versions"], cwd=folder, check=False, env=dict(os.environ))
+    assert died.returncode == -signal.SIGKILL, "its rows are gone, and older versions still hold them"
+    corpus = corpus_of(folder)
+    receipt = erase_source(corpus, "diary", "asked by the author")
+    assert len(receipt.documents) == 2 and receipt.is_complete and receipt.source == "diary"
+    assert len(list((corpus.store.folder / "erasures").glob("*.json"))) == 1, "the one that was begun"
+    files = [path for path in corpus.store.folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"quokka" in path.read_bytes() or b"diary:" in path.read_bytes()]
+    run(folder)
+    assert {hit.document_id for hit in retrieve(open_live(corpus.store), ["quokka"], k=9)[0]} <= {
+        "folder:secret.txt",
+        "folder:other.txt",
+        "folder:third.txt",
+    }
+    with pytest.raises(RagAssetsError, match="holds no document of a source 'diary'"):
+        erase_source(corpus_of(folder), "diary", "asked by the author")

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from resources.corpus import Corpus
-from resources.errors import ErasurePendingError, StoreError
+from resources.errors import ErasurePendingError, RagAssetsError, StoreError
 from resources.identity import digest
 from resources.index.bm25 import build_bm25
 from resources.index.dense import build_dense
@@ -40,7 +40,10 @@ SCRATCH = ".building-erasure"
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was asked for and how far it is. `documents`: hashes of their ids. `places`: each erased since, or None."""
+    """What was asked for and how far it is. `documents`: hashes of their ids. `places`: each erased since, or None.
+
+    `source`: whose documents they all were, when that was asked for.
+    """
 
     id: str
     corpus: str
@@ -49,6 +52,7 @@ class Receipt:
     documents: tuple[str, ...]
     places: dict[str, str | None]
     retired_snapshots: tuple[int, ...] = ()
+    source: str | None = None
 
     @property
     def path(self) -> str:
@@ -61,7 +65,7 @@ class Receipt:
         return all(self.places.values())
 
 
-def erase(corpus: Corpus, document_ids: Sequence[str], reason: str) -> Receipt:
+def erase(corpus: Corpus, document_ids: Sequence[str], reason: str, *, source: str | None = None) -> Receipt:
     """Erase documents from live at once and from every file of the corpus, and return the receipt.
 
     Ids that the corpus does not know are suppressed all the same. ErasurePendingError when the documents are hidden,
@@ -74,20 +78,21 @@ def erase(corpus: Corpus, document_ids: Sequence[str], reason: str) -> Receipt:
             "that is taken out of its source is no longer found. Lift the hold first"
         )
     with writing_by_hand(corpus) as writer:
-        receipt = _begin(corpus, ids, reason)
+        receipt = _begin(corpus, ids, reason, source)
+        erased = frozenset(receipt.documents)
         keep_away(corpus.store, ids)
         writer.remove_documents(ids)
         receipt = _done(corpus, receipt, "live")
         _delete_rows(corpus, writer, ids)
         state = SystemState(corpus)
-        _require_published(state, ids, receipt)
+        _require_published(state, erased, receipt)
         tables = (DOCUMENTS, CHUNKS, QUARANTINE, corpus.embeddings)
         for table in tables:
             writer.rewrite(table)
         receipt = _done(corpus, receipt, "tables")
         rebuild_indexes(corpus, state)
         receipt = _done(corpus, receipt, "indexes")
-        live = _publish(corpus, writer, ids)
+        live = _publish(corpus, writer, erased)
         retired = tuple(one for one in corpus.store.snapshots.numbers() if live is None or one != live.number)
         receipt = replace(receipt, retired_snapshots=tuple(sorted({*receipt.retired_snapshots, *retired})))
         for number in retired:
@@ -99,22 +104,55 @@ def erase(corpus: Corpus, document_ids: Sequence[str], reason: str) -> Receipt:
             retain(corpus, live)
         receipt = _done(corpus, receipt, "versions")
         _clear_folders(corpus, live)
-        _forget_confirmed(corpus, ids)
+        _forget_confirmed(corpus, erased)
         for place in ("reports", "originals", "other models"):
             receipt = _done(corpus, receipt, place)
-    entry = {"kind": "erasure", "at": now(), "receipt": receipt.id, "documents": len(ids), "reason": reason}
+    count = len(receipt.documents)
+    entry = {"kind": "erasure", "at": now(), "receipt": receipt.id, "documents": count, "reason": reason}
     history.append(corpus.store, entry)
     return receipt
 
 
-def _begin(corpus: Corpus, ids: list[str], reason: str) -> Receipt:
-    """Write the receipt before anything is done, or go on with the one that was not finished."""
+def erase_source(corpus: Corpus, source: str, reason: str) -> Receipt:
+    """Erase every document of a source that the candidate or live holds, with one receipt; as `erase` does.
+
+    Asked for again, it goes on with the one that did not end. RagAssetsError when there is nothing to erase.
+    """
+    live = corpus.store.snapshots.live()
+    ids: set[str] = {one for one in (live.removed_documents if live else ()) if one.startswith(f"{source}:")}
+    for version in (None, *([live.documents_version] if live else [])):
+        rows = corpus.store.rows(DOCUMENTS, ("document_id", "source"), version=version)
+        ids |= set(rows.filter(pc.equal(rows["source"], source))["document_id"].to_pylist())
+    if not ids and _pending_of(corpus, source) is None:
+        raise RagAssetsError(f"corpus {corpus.name} holds no document of a source {source!r}, so nothing is erased")
+    return erase(corpus, sorted(ids), reason, source=source)
+
+
+def _pending_of(corpus: Corpus, source: str) -> Receipt | None:
+    """Return the receipt of an erasure of this source that did not end."""
+    for path in corpus.store.files.list(RECEIPTS):
+        with suppress(ValueError, TypeError):  # a receipt that cannot be read is reported by every look
+            receipt = Receipt(**json.loads(corpus.store.files.read(path)))
+            if receipt.source == source and not receipt.is_complete:
+                return receipt
+    return None
+
+
+def _begin(corpus: Corpus, ids: list[str], reason: str, source: str | None) -> Receipt:
+    """Write the receipt before anything is done, or go on with the one that was not finished.
+
+    That of a source is found by the source: once its rows are gone, nothing tells the ids any more.
+    """
     hashes = tuple(sorted(map(hashed, ids)))
-    receipt = Receipt(digest("erasure", *hashes)[:12], corpus.name, reason, now(), hashes, dict.fromkeys(PLACES))
+    before = _pending_of(corpus, source) if source is not None else None
+    if before is not None:
+        hashes = tuple(sorted({*hashes, *before.documents}))
+    name = before.id if before is not None else digest("erasure", *hashes)[:12]
+    receipt = Receipt(name, corpus.name, reason, now(), hashes, dict.fromkeys(PLACES), source=source)
     with suppress(FileNotFoundError):
         before = Receipt(**json.loads(corpus.store.files.read(receipt.path)))
         receipt = replace(receipt, asked=before.asked, retired_snapshots=tuple(before.retired_snapshots))
-    entry = {"kind": "erasure asked", "at": now(), "receipt": receipt.id, "documents": len(ids), "reason": reason}
+    entry = {"kind": "erasure asked", "at": now(), "receipt": receipt.id, "documents": len(hashes), "reason": reason}
     history.append(corpus.store, entry)
     return _written(corpus, receipt)
 
@@ -139,11 +177,13 @@ def _delete_rows(corpus: Corpus, writer: CorpusWriter, ids: list[str]) -> None:
     writer.delete(corpus.embeddings, SystemState(corpus).embeddings.orphans)
 
 
-def _require_published(state: SystemState, ids: list[str], receipt: Receipt) -> None:
+def _require_published(state: SystemState, erased: frozenset[str], receipt: Receipt) -> None:
     """Refuse to go on while publishing would publish more than the erasure: that is for the gate to judge."""
     live, rows, wanted = state.live, state.embeddings, state.chunks
     whole = not any((wanted.rechunk, wanted.orphans, rows.missing, rows.stale_text, rows.incomplete))
-    same = live is None or (live.model_fingerprint == state.corpus.model.fingerprint and _same_texts(state, live, ids))
+    same = live is None or (
+        live.model_fingerprint == state.corpus.model.fingerprint and _same_texts(state, live, erased)
+    )
     if not (whole and same):
         raise ErasurePendingError(
             f"corpus {state.corpus.name}: the documents are hidden from every query and their rows deleted; older "
@@ -153,12 +193,12 @@ def _require_published(state: SystemState, ids: list[str], receipt: Receipt) -> 
         )
 
 
-def _same_texts(state: SystemState, live: Manifest, ids: list[str]) -> bool:
+def _same_texts(state: SystemState, live: Manifest, erased: frozenset[str]) -> bool:
     served = served_documents(state.corpus.store, live)
     table = state.candidate.documents
     texts = dict(zip(table["document_id"].to_pylist(), table["text_hash"].to_pylist(), strict=True))
     kept = {one: text for one, text in texts.items() if text is not None}
-    return {one: text for one, text in served.items() if one not in ids} == kept
+    return {one: text for one, text in served.items() if hashed(one) not in erased} == kept
 
 
 def rebuild_indexes(corpus: Corpus, state: SystemState) -> None:
@@ -189,25 +229,25 @@ def _fetch(corpus: Corpus, table: Table, columns: tuple[str, ...], ids: list[str
     return corpus.store.batches(table, columns, keys=ids)
 
 
-def _publish(corpus: Corpus, writer: CorpusWriter, ids: list[str]) -> Manifest | None:
+def _publish(corpus: Corpus, writer: CorpusWriter, erased: frozenset[str]) -> Manifest | None:
     """Publish what is left under a new number; the erased documents' ids are named nowhere any more."""
     state = SystemState(corpus)
     live = state.live
     if live is None:
         return None
     draft = candidate_manifest(state, writer.run)
-    removed = tuple(one for one in live.removed_documents if one not in ids)
+    removed = tuple(one for one in live.removed_documents if hashed(one) not in erased)
     manifest = draft.model_copy(update={"removed_documents": removed, "pinned": live.pinned})
     retain(corpus, manifest)
     return writer.publish(manifest)
 
 
-def _forget_confirmed(corpus: Corpus, ids: list[str]) -> None:
+def _forget_confirmed(corpus: Corpus, erased: frozenset[str]) -> None:
     """Take the ids out of the removals that a person confirmed: they are not asked for again."""
 
     def change(memory: Memory) -> None:
         for source, confirmed in memory.confirmed.items():
-            memory.confirmed[source] = [one for one in confirmed if one not in ids]
+            memory.confirmed[source] = [one for one in confirmed if hashed(one) not in erased]
 
     remember(corpus.store, change)
 
