@@ -29,12 +29,12 @@ ALLOW_HTTP = ("AWS_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP", "AZURE_ALLOW_HTTP")
 # What each service calls a bucket that there is not: the answer's status alone is that of a missing object.
 NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 
-# The same bounds for the tables' own engine, by its names.
+# Bounds for the tables' own engine, by its names; it tries up to six times above them.
 LANCE_OPTIONS = {
     "timeout": "20s",
     "connect_timeout": "5s",
     "client_max_retries": str(TRIES),
-    "client_retry_timeout": str(RETRY_SECONDS),
+    "client_retry_timeout": "10",
 }
 
 
