@@ -80,7 +80,11 @@ class IrisStore:
         def work(session: Session) -> None:
             execute_unless_there(session, [*FileTables(self.schema).create(), *self._registry.create()])
             if not session.select(self._registry.marker()):
-                session.execute(self._registry.claim(), (self.corpus, SCHEMA_VERSION))
+                try:
+                    session.execute(self._registry.claim(), (self.corpus, SCHEMA_VERSION))
+                except StatementError as error:
+                    if error.code != NOT_UNIQUE:  # else somebody was faster, and `_is_there` says who
+                        raise
             session.commit()
 
         self._run("the schema cannot be made", work)
