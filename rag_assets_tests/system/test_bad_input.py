@@ -55,8 +55,8 @@ def test_wrong_usage(project):
         project.run("ensure", "search-ready", "--source", "folder:nowhere", "--auto-fix"), "nowhere", "no such folder"
     )
     (project.folder / "rag.yaml").write_text("corpora: {default: {chunkin: {}}}")
-    fails(project.run("corpora"), "rag.yaml", "chunkin", "unknown key", "chunking")
-    fails(project.run("corpora", "--config", "other.yaml"), "other.yaml", "no such settings file")
+    fails(project.run("corpora", "list"), "rag.yaml", "chunkin", "unknown key", "chunking")
+    fails(project.run("corpora", "list", "--config", "other.yaml"), "other.yaml", "no such settings file")
     fails(project.run("init"), "rag.yaml exists already")
     assert project.run("ensure", "nonsense").code == 2
 

@@ -26,7 +26,8 @@ def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     if live is not None and live.pinned:
         return _described(live, "pinned")
     evaluation = read_candidate_report(corpus, state)
-    report = report_folder(corpus, state).name if evaluation.queries else None
+    evaluated = report_folder(corpus, state).name
+    report = evaluated if evaluation.queries else None
     same = live is not None and (live.content, live.report) == (state.content, report)
     if live is not None and same and not (state.hidden or state.live_problems or state.bad_in_live):
         return _described(live, "unchanged")
@@ -39,13 +40,13 @@ def make_snapshot(corpus: Corpus, writer: CorpusWriter) -> Materialised:
     manifest = draft.model_copy(update={"report": report, "metrics": metrics})
     retain(corpus, manifest)
     published = _described(writer.publish(manifest), "published")
-    return replace(published, metrics=published.metrics | _tidied(corpus, writer))
+    return replace(published, metrics=published.metrics | _tidied(corpus, writer, evaluated))
 
 
-def _tidied(corpus: Corpus, writer: CorpusWriter) -> dict[str, MetricValue]:
+def _tidied(corpus: Corpus, writer: CorpusWriter, report: str) -> dict[str, MetricValue]:
     """Clear away what the new snapshot made needless. It is published whether that succeeds or not."""
     try:
-        garbage = collect(corpus, writer, Needs(corpus.embeddings))
+        garbage = collect(corpus, writer, Needs(corpus.embeddings, reports=(report,)))
     except LeaseLostError:
         raise
     except (StoreError, SourceError) as error:
