@@ -60,7 +60,9 @@ def _plot(rows: list[dict[str, Any]], history: dict[tuple[str, str], list[float]
     axes.axvline(1, color="black", linewidth=1)
     names = [f"{row['name']}  [{row['target']}]" for row in reversed(rows)]
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set_xlabel("measured ÷ target: left of the line the target is met (grey: earlier runs)")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:g}"[-1] in "25" else "")
+    axes.set_xlabel("measured ÷ target: left of the line it is met (grey: earlier)", loc="right")
     axes.grid(axis="x", color="#e4e4e4", zorder=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
