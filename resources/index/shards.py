@@ -24,7 +24,7 @@ Fetch = Callable[[list[str]], Iterator[pa.RecordBatch]]
 SEED = 1234
 # How many lists of a shard a query looks into. With 4 √rows lists, recall@10 depends on this number far more than on
 # the size. Nothing in the files depends on it.
-PROBES = 160
+PROBES = 112
 FETCH_ROWS = 16_384
 TRAINING_ROWS_PER_LIST = 40
 
