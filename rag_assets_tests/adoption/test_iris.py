@@ -11,7 +11,7 @@ from rag_assets_tests.adoption.test_postgres import documents_of, found_in, with
 from resources.adoption.iris import IrisTable, open_iris
 from resources.adoption.look import look
 from resources.adoption.roles import map_roles
-from resources.errors import AdoptionError
+from resources.errors import AdoptionError, RagAssetsError
 
 CURRENT = {
     "chunk_id": "varchar",
@@ -102,5 +102,5 @@ def test_errors_say_what_is_there(monkeypatch):
         IrisTable(Connection(tables), "RAG", "x; DROP TABLE y")
     for name in ("IRIS_USERNAME", "IRIS_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(AdoptionError, match=r"IRIS needs its driver|IRIS is given as"):
+    with pytest.raises(RagAssetsError, match=r"IRIS needs its driver|IRIS is given as"):
         open_iris("iris://localhost/USER", None)

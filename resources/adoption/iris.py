@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ import pyarrow as pa
 from resources.adoption.roles import NAMES
 from resources.adoption.table import Column, Kind, Roles, at_path, batch_of, parse_vector
 from resources.errors import AdoptionError
+from resources.store.iris.connection import load_driver
 
 CHUNKS = "DocumentChunks"
 DOCUMENTS = "SourceDocuments"
@@ -142,10 +142,7 @@ def open_iris(url: str, table: str | None) -> IrisTable:
 
     `table` is `SCHEMA.TABLE`, by default `RAG.DocumentChunks`.
     """
-    try:
-        driver = import_module("iris.dbapi")
-    except ImportError as error:
-        raise AdoptionError("IRIS needs its driver: pip install intersystems-irispython") from error
+    driver = load_driver()
     parts = urlsplit(url)
     user, password = os.environ.get("IRIS_USERNAME"), os.environ.get("IRIS_PASSWORD")
     if not parts.hostname or not parts.path.strip("/") or parts.username or not user or not password:

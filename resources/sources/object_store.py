@@ -4,6 +4,7 @@ Listing costs one call a page, and nothing is asked about single objects; openin
 that changes while it is read is noticed. Without keys in the options, the platform's own identity is used.
 """
 
+from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ class ObjectStoreOptions(FileOptions):
     anonymous: bool = False
 
 
-class ObjectStoreSource:
+class ObjectStoreSource(ABC):
     """Keys are object names below the prefix. Versions are ETags or generations, whichever the service has."""
 
     location = "url"
@@ -81,14 +82,14 @@ class ObjectStoreSource:
         make = getattr(require(module, self.type, self.type), name)
         return make(skip_instance_cache=True, use_listings_cache=False, **self._arguments())
 
-    def _arguments(self) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def _arguments(self) -> dict[str, Any]: ...
 
-    def _version(self, info: Mapping[str, Any]) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _version(self, info: Mapping[str, Any]) -> str: ...
 
-    def _checksum(self, info: Mapping[str, Any]) -> str | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _checksum(self, info: Mapping[str, Any]) -> str | None: ...
 
     def _listed(self, key: str, info: Mapping[str, Any]) -> SourceItem:
         at = info.get("LastModified") or info.get("last_modified") or info.get("mtime")

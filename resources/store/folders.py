@@ -28,7 +28,7 @@ class Folders(Protocol):
         ...
 
     def lacks(self, name: str) -> list[str]:
-        """Return what of a folder is not kept although it is read here, a line each; reads no file."""
+        """Return what of a folder is not kept although it is read here, a line each; reads none of its files."""
         ...
 
     def delete(self, name: str) -> None:

@@ -63,7 +63,11 @@ class KeptFolders:
         return sorted(one.parts[1] for one in paths if len(one.parts) == 3 and one.name == CONTENTS)
 
     def lacks(self, name: str) -> list[str]:
-        return []
+        there = self.files.list(f"{self.prefix}/{name}")
+        if self._contents(name) not in there:
+            return [f"{self.files.where(self._contents(name))} is missing"]
+        wanted = [f"{self._folder(name)}/{path}" for path in json.loads(self.files.read(self._contents(name)))]
+        return [f"{self.files.where(path)} is missing" for path in wanted if path not in there]
 
     def delete(self, name: str) -> None:
         self.delete_kept(name)

@@ -99,7 +99,7 @@ def load_driver() -> ModuleType:
     try:
         return importlib.import_module("iris.dbapi")
     except ImportError as error:
-        raise SettingsError("a store in IRIS needs the driver: pip install 'rag-assets[iris]'") from error
+        raise SettingsError("IRIS needs its driver: pip install 'rag-assets[iris]'") from error
 
 
 class Session:
