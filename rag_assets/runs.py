@@ -23,6 +23,7 @@ from resources.observability.logging import configure_logging
 from resources.settings import Settings
 from sensors.dead_runs import process_tags
 
+INTERRUPTED = "DagsterExecutionInterruptedError"
 NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -91,6 +92,9 @@ def _outcome(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> RunOu
         for one in result.get_asset_check_evaluations()
         if not one.passed and one.severity == dg.AssetCheckSeverity.ERROR
     )
+    if any(INTERRUPTED in _said(event.step_failure_data) for event in failures):
+        what = f"run {result.run_id} was interrupted; what it committed is kept, so run it again to go on"
+        return RunOutcome(result.run_id, False, what, 2, failed_checks)
     for event in failures:
         data = event.step_failure_data
         if data.user_failure_data is not None:
@@ -114,7 +118,16 @@ def _outcome(result: dg.ExecuteInProcessResult | dg.JobExecutionResult) -> RunOu
     error = next((event.step_failure_data.error for event in failures if event.step_failure_data.error), None)
     cause = error.cause if error is not None and error.cause is not None else error
     message = cause.message.strip() if cause is not None else "the run failed"
-    if "DagsterExecutionInterruptedError" in message:
-        what = f"run {result.run_id} was interrupted; what it committed is kept, so run it again to go on"
-        return RunOutcome(result.run_id, False, what, 2, failed_checks)
     return RunOutcome(result.run_id, False, f"unexpected error in run {result.run_id}: {message}", 2, failed_checks)
+
+
+def _said(failure: Any) -> str:
+    """Return all that a failed step says. An interruption may come out of the middle of a library, as its error."""
+    error, user = failure.error, failure.user_failure_data
+    return " ".join(
+        [
+            user.description or "" if user is not None else "",
+            error.message if error is not None else "",
+            error.cause.message if error is not None and error.cause is not None else "",
+        ]
+    )

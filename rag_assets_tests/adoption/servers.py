@@ -28,6 +28,11 @@ def running_postgres() -> Iterator[str]:
     # PostgreSQL refuses to run as root.
     other = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     if other:
+        # Nor may another user look into every folder that an environment can lie in. Libraries lie beside the package.
+        site = programs.parents[2]
+        for part in (f"{PACKAGE}/pginstall", f"{PACKAGE}.libs"):
+            shutil.copytree(site / part, folder / part, symlinks=True)
+        programs = folder / PACKAGE / "pginstall" / "bin"
         os.chown(folder, NOBODY, NOBODY)
     data, log = folder / "data", folder / "log"
     control = [programs / "pg_ctl", "-D", data, "-w", "-l", log]

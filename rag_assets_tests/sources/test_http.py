@@ -79,12 +79,10 @@ def test_headers_alone_tell_what_changed(site):
     items = list(source.discover())
     assert [item.key for item in items] == [f"{site.address}/a.txt", f"{site.address}/b"]
     assert {method for method, _ in site.requests} == {"HEAD"} and len(site.requests) == 3
-    outcomes = fetch_listed(source)
-    assert [(one.data, one.media_type) for one in outcomes.values()] == [
-        (b"alpha", "text/plain"),
-        (b"# beta", "text/markdown"),
-    ]
-    assert [one.version for one in outcomes.values()] == [item.version for item in items]
+    outcomes = fetch_listed(source)  # in the order in which they arrive
+    fetched = [outcomes[item.key] for item in items]
+    assert [(one.data, one.media_type) for one in fetched] == [(b"alpha", "text/plain"), (b"# beta", "text/markdown")]
+    assert [one.version for one in fetched] == [item.version for item in items]
     site.pages["/a.txt"] = etagged(b"alphA")
     assert [new.version != old.version for new, old in zip(source.discover(), items, strict=True)] == [True, False]
 
