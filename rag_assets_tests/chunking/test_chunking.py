@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -50,6 +50,16 @@ def chunks(text: str, title: str | None = None, **options: object) -> list[Chunk
     return chunk_document(title, text, TOKENIZER, ChunkingSettings(**options))  # type: ignore[arg-type]
 
 
+# A control character joins two words to one token: what begins inside it has a token that nobody counted.
+JOINED = "The the the the the e.g. e.g..\n\n0\x850\n\nThe the the e.g. e.g.. The."
+JOINED_LATE = (
+    "The the the the the the the the the the the e.g..\n\n0\x850\n\n"
+    "The the the the the e.g. e.g. dr.. The the the the e.g. e.g. 3.14."
+)
+
+
+@example(JOINED, "title " * 300, ChunkingSettings(strategy="fixed", tokens=39, overlap=12))
+@example(JOINED_LATE, "title " * 300, ChunkingSettings(strategy="fixed", tokens=46, overlap=14))
 @settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(DOCUMENT, st.one_of(st.none(), st.text(max_size=80), st.just("title " * 300)), SETTINGS)
 def test_chunks_are_verbatim_complete_and_within_the_limit(

@@ -19,7 +19,7 @@ from resources.chunking.sentences import sentence_boundaries
 from resources.chunking.settings import ChunkingSettings
 from resources.identity import digest
 
-CHUNKER_VERSION = 1
+CHUNKER_VERSION = 2
 PATH_SEPARATOR = " > "
 # The heading may take a quarter of a chunk, so that text always outweighs it.
 HEADING_SHARE = 4
@@ -145,13 +145,17 @@ class _Headings:
 
 
 def _counted(text: str, ranges: Iterator[tuple[int, int]], headings: _Headings) -> Iterator[Chunk]:
-    """Yield the ranges as chunks, each counted as it will be embedded."""
-    ordinal = 0
+    """Yield the ranges as chunks, each counted as it will be embedded; one that is too long repeats nothing."""
+    ordinal = covered = 0
     while batch := list(islice(ranges, COUNTED_AT_ONCE)):
         for one, tokens in zip(batch, headings.count(text, batch), strict=True):
+            if tokens > headings.limit and one[0] < covered:
+                one = _trimmed(text, covered, one[1])
+                (tokens,) = headings.count(text, [one])
             for (start, end), fitting in _fitted(text, one, tokens, headings):
                 yield Chunk(ordinal, start, end, headings.of(start, end), text[start:end], fitting)
                 ordinal += 1
+            covered = one[1]
 
 
 def _fitted(text: str, one: tuple[int, int], tokens: int, headings: _Headings) -> Iterator[tuple[tuple[int, int], int]]:

@@ -47,11 +47,18 @@ class Meter:
         self._before = np.concatenate(([0], np.cumsum(self._costs)))
 
     def __call__(self, offsets: np.ndarray) -> np.ndarray:
-        """Return the cost of the text before each offset, int64 (n,)."""
+        """Return the cost of the text before each offset, int64 (n,); a token that is cut counts."""
+        return self._cost(offsets, CHARACTERS_PER_TOKEN - 1)
+
+    def whole(self, offsets: np.ndarray) -> np.ndarray:
+        """Return the same without a token that is cut: what the text after the offset need not pay for, int64 (n,)."""
+        return self._cost(offsets, 0)
+
+    def _cost(self, offsets: np.ndarray, rounding: int) -> np.ndarray:
         token = np.searchsorted(self.starts, offsets, "right") - 1
-        started = -(-(offsets - self.starts[token]) // CHARACTERS_PER_TOKEN)
-        before: np.ndarray = self._before[token] + np.minimum(started, self._costs[token])
-        return before
+        started = (offsets - self.starts[token] + rounding) // CHARACTERS_PER_TOKEN
+        cost: np.ndarray = self._before[token] + np.minimum(started, self._costs[token])
+        return cost
 
 
 def refine(text: str, boundaries: Boundaries, meter: Meter, budget: int) -> Boundaries:
@@ -93,20 +100,21 @@ def pack(boundaries: Boundaries, meter: Meter, budget: Callable[[int], int], ove
     are repeated after it, from the start of a sentence if one starts there, never across a heading.
     """
     offsets, ranks, costs = boundaries.offsets, boundaries.ranks, meter(boundaries.offsets)
+    paid = meter.whole(offsets)
     last = len(offsets) - 1
     start = cut = 0
     while cut < last:
         room = budget(int(offsets[start]))
-        furthest = int(np.searchsorted(costs, costs[start] + room, "right")) - 1
+        furthest = int(np.searchsorted(costs, paid[start] + room, "right")) - 1
         if furthest <= cut and start < cut:
             start = cut  # the repeated text leaves no room for what follows
             continue
-        half = int(np.searchsorted(costs, costs[start] + room // 2))
+        half = int(np.searchsorted(costs, paid[start] + room // 2))
         first = max(cut + 1, half if half <= furthest else 0)
         furthest = max(furthest, cut + 1)
         cut = last if furthest == last else _strongest(ranks, first, furthest)
         yield int(offsets[start]), int(offsets[cut])
-        start = _overlap_start(ranks, costs, start, cut, overlap)
+        start = _overlap_start(ranks, paid, start, cut, int(costs[cut]), overlap)
 
 
 def _strongest(ranks: np.ndarray, first: int, last: int) -> int:
@@ -114,10 +122,10 @@ def _strongest(ranks: np.ndarray, first: int, last: int) -> int:
     return last - int(np.argmax(ranks[first : last + 1][::-1]))
 
 
-def _overlap_start(ranks: np.ndarray, costs: np.ndarray, start: int, cut: int, overlap: int) -> int:
+def _overlap_start(ranks: np.ndarray, paid: np.ndarray, start: int, cut: int, cost: int, overlap: int) -> int:
     if overlap == 0 or ranks[cut] == HEADING:
         return cut
-    first = max(start + 1, int(np.searchsorted(costs, costs[cut] - overlap)))
+    first = max(start + 1, int(np.searchsorted(paid, cost - overlap)))
     if first >= cut:
         return cut
     return first + int(np.argmax(np.minimum(ranks[first:cut], SENTENCE)))
